@@ -1,6 +1,6 @@
 """Live Jupyter views of the inside of neural networks.
 
-``import interp_widgets as iw`` loads nothing heavy; every public name below is imported on first use.
+``import interp_widgets as iw`` loads nothing heavy; every public name is imported on first use.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PUBLIC = {
 }
 _MODULES = {"circuits": "interp_widgets.methods.circuits", "tasks": "interp_widgets.demo.tasks"}
 
-__all__ = ["__version__", "circuits", "demo", "tasks", *_PUBLIC]
+__all__ = ["__version__", "demo", *_MODULES, *_PUBLIC]  # noqa: PLE0604
 
 
 def demo(name: str = "demo", **options: Any) -> Any:

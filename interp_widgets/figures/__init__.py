@@ -1,0 +1,1 @@
+"""One matplotlib renderer per kind of result."""

@@ -1,0 +1,1 @@
+"""Labelled data with the recipe that made it. Imports no other room."""

@@ -1,0 +1,1 @@
+"""One live anywidget class per kind of result."""
