@@ -1,1 +1,1 @@
-"""One matplotlib renderer per kind of result."""
+"""One matplotlib renderer per kind of result, at the exact width a venue asks for."""
