@@ -1,0 +1,167 @@
+"""Which edges of a network carry a behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interp_widgets.results.base import NotLiveError, Result
+from interp_widgets.results.graph import Graph
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CircuitResult(Result):
+    """Scores of all edges, the chosen circuit, and how much of the behaviour it keeps.
+
+    Arrays: ``scores`` (metric units per edge), ``in_graph``, ``real_edge_mask``
+    ``[n_forward, n_backward]``; when measured, ``faithfulness_sizes`` (edges taken by |score|,
+    before pruning), ``faithfulness_edges`` (edges left after pruning), ``faithfulness`` and
+    ``metric_by_size`` ``[size]``.
+    ``meta``: ``layers``, ``heads``, ``parallel``, ``mlps``, ``forward`` and ``backward`` (node
+    names), ``metric``, ``ablation``, ``scoring`` (the method that gave the scores), ``n_pairs``,
+    ``tokens`` and ``corrupted_tokens`` of the first pair, ``values``
+    (``{"clean": metric, "corrupted": metric}``).
+
+    Examples
+    --------
+    >>> circuit = iw.circuit(clean, corrupted, method="eap-ig")
+    >>> circuit.top(5)
+    [('a1.h3->logits', 2.31), …]
+    """
+
+    kind = "circuit"
+
+    cutter: Callable[[np.ndarray], float] | None = None
+    """Measures the metric with a mask of edges cut; set by the method, never saved."""
+
+    def _check(self) -> None:
+        for key in ("layers", "heads"):
+            if key not in self.meta:
+                raise ValueError(f"a circuit's meta needs {key!r}")
+        shape = tuple(self.arrays["scores"].shape)
+        if shape != self._empty().shape:
+            raise ValueError(
+                f"scores of shape {shape} do not fit {self.meta['layers']} layers of "
+                f"{self.meta['heads']} heads, which need {self._empty().shape}"
+            )
+        self.arrays.setdefault("real_edge_mask", self._empty().real_edge_mask)
+        self.arrays.setdefault("in_graph", np.zeros(shape, bool))
+        self.meta.setdefault("forward", [node.name for node in self._empty().forward])
+        self.meta.setdefault("backward", [node.name for node in self._empty().backward])
+
+    def _empty(self) -> Graph:
+        return Graph.build(
+            int(self.meta["layers"]),
+            int(self.meta["heads"]),
+            parallel=bool(self.meta.get("parallel", False)),
+            mlps=bool(self.meta.get("mlps", True)),
+        )
+
+    @classmethod
+    def from_graph(cls, graph: Graph, **meta: Any) -> CircuitResult:
+        """Return a result that shows a graph, for example one read from a file."""
+        arrays = {
+            "scores": graph.scores,
+            "in_graph": graph.in_graph,
+            "real_edge_mask": graph.real_edge_mask,
+        }
+        shape = {
+            "layers": graph.layers,
+            "heads": graph.heads,
+            "parallel": graph.parallel,
+            "mlps": graph.mlps,
+        }
+        return cls(arrays, {**shape, **meta})
+
+    @property
+    def graph(self) -> Graph:
+        """The graph with its scores and the chosen edges."""
+        empty = self._empty()
+        return empty.with_scores(self.numpy("scores")).with_edges(self.numpy("in_graph"))
+
+    @property
+    def metric(self) -> str:
+        """What was measured, with its unit."""
+        return str(self.meta.get("metric", "metric"))
+
+    @property
+    def faithfulness(self) -> list[tuple[int, float]]:
+        """(edges taken, faithfulness) for each size measured; empty when none was."""
+        if "faithfulness" not in self.arrays:
+            return []
+        sizes, values = self.numpy("faithfulness_sizes"), self.numpy("faithfulness")
+        return [(int(n), float(f)) for n, f in zip(sizes, values, strict=True)]
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether edges can be cut live."""
+        return self.cutter is not None
+
+    def metric_with_cut(self, edges: Iterable[str | tuple[int, int]] | np.ndarray) -> float:
+        """Run the model with these edges carrying corrupted values and return the metric.
+
+        Parameters
+        ----------
+        edges
+            Names such as ``"a0.h1->m1"``, (row, column) pairs, or a mask
+            ``[n_forward, n_backward]``.
+
+        Raises
+        ------
+        NotLiveError
+            When the result is not attached to a session: call ``result.rerun(session)``.
+        KeyError
+            When there is no such edge.
+        """
+        mask = self._empty().mask(edges)
+        if self.cutter is None:
+            raise NotLiveError(
+                "edges can be cut only while the result is live: result.rerun(session) makes it so"
+            )
+        return float(self.cutter(mask))
+
+    def top(self, n: int = 10) -> list[tuple[str, float]]:
+        """Return the ``n`` edges of largest |score| with their scores."""
+        graph = self.graph.top_n(n)
+        return [(name, float(graph.scores[graph.edge(name)])) for name in graph.edges()]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per real edge, largest |score| first."""
+        import pandas as pd
+
+        graph = self.graph
+        rows, columns = np.nonzero(graph.real_edge_mask)
+        order = np.argsort(-np.abs(graph.scores[rows, columns]), kind="stable")
+        rows, columns = rows[order], columns[order]
+        writers = np.array([node.name for node in graph.forward], dtype=object)[rows]
+        readers = np.array([node.name for node in graph.backward], dtype=object)[columns]
+        kinds = [node.slot or node.kind for node in graph.backward]
+        return pd.DataFrame(
+            {
+                "edge": writers + "->" + readers,
+                "writer": writers,
+                "reader": readers,
+                "input": np.array(kinds, dtype=object)[columns],
+                "score": graph.scores[rows, columns],
+                "in_graph": graph.in_graph[rows, columns],
+            }
+        )
+
+    def text(self) -> str:
+        """Say the size of the circuit, how faithful it is, and its strongest edges."""
+        graph = self.graph
+        line = f"{self.title}: {graph.count:,} of {graph.n_edges:,} edges"
+        values = self.meta.get("values")
+        if values:
+            line += (
+                f"; {self.metric} {values['clean']:.3g} clean, {values['corrupted']:.3g} corrupted"
+            )
+        kept = dict(self.faithfulness)
+        if self.meta.get("size") in kept:
+            line += f"; faithfulness {kept[self.meta['size']]:.2f}"
+        edges = ", ".join(f"{name} {score:+.3g}" for name, score in self.top(5))
+        return f"{line}; strongest: {edges}"
