@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from interp_widgets.results.recipe import Recipe
 
 FORMATS = (".pdf", ".svg", ".png")
+GLYPH_NOTE = "Some characters have no glyph in the fonts of this machine"
 
 
 class Figure:
@@ -104,16 +106,27 @@ class Figure:
         path = Path(path)
         if path.suffix not in FORMATS:
             raise ValueError(f"figures are saved as {', '.join(FORMATS)}, not {path.suffix!r}")
-        with mpl.rc_context(self.style.rc):
-            self.mpl.savefig(path, dpi=dpi, metadata=self._metadata(path.suffix))
+        self._write(path, path.suffix, dpi)
         return path
 
     def png(self, dpi: int = 100) -> bytes:
         """Return the figure as PNG bytes."""
         buffer = io.BytesIO()
-        with mpl.rc_context(self.style.rc):
-            self.mpl.savefig(buffer, format="png", dpi=dpi, metadata=self._metadata(".png"))
+        self._write(buffer, ".png", dpi)
         return buffer.getvalue()
+
+    def _write(self, target: Path | io.BytesIO, suffix: str, dpi: int) -> None:
+        with mpl.rc_context(self.style.rc), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self.mpl.savefig(target, format=suffix[1:], dpi=dpi, metadata=self._metadata(suffix))
+        for warning in caught:
+            text = str(warning.message)
+            if not text.startswith("Glyph "):
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
+            elif GLYPH_NOTE not in self.notes:
+                self.notes.append(GLYPH_NOTE)
 
     def _metadata(self, suffix: str) -> dict[str, Any]:
         recipe = json.dumps(self.provenance)

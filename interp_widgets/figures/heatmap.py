@@ -169,8 +169,9 @@ def _ticks(
     width, height = ax.get_figure().get_size_inches()  # type: ignore[union-attr]
     box = ax.get_position()
     em = style.small / 72
-    wide = cols is not None and max(map(len, cols), default=0) > 3
-    room_x = int(width * box.width / (em * (1.15 if wide else 1.6)))
+    longest = max(map(len, cols), default=0) if cols else len(str(shape[1] - 1))
+    wide = cols is not None and longest > 3
+    room_x = int(width * box.width / (em * (1.15 if wide else 0.62 * longest + 0.6)))
     room_y = int(height * box.height / (em * 1.15))
     at = thin(shape[1], max(room_x, 2))
     ax.set_xticks(
@@ -180,10 +181,10 @@ def _ticks(
     ax.set_yticks([i + 0.5 for i in at], [rows[i] if rows else str(i) for i in at])
 
 
-def add_colorbar(ax: Axes, artist: Any, style: Style, label: str) -> None:
+def add_colorbar(ax: Axes | np.ndarray, artist: Any, style: Style, label: str) -> None:
     """Put a slim colour bar beside ``ax``; the scale is always shown."""
-    figure = ax.get_figure()
-    bar = figure.colorbar(artist, ax=ax, fraction=0.05, pad=0.02, aspect=24)  # type: ignore[union-attr]
+    figure = np.ravel(ax)[0].get_figure()
+    bar = figure.colorbar(artist, ax=ax, fraction=0.05, pad=0.02, aspect=24)
     bar.outline.set_linewidth(style.line)  # type: ignore[operator]
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
     bar.set_label(label, fontsize=style.small)

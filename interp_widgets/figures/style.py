@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.font_manager
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from tueplots import figsizes, fontsizes
 
@@ -33,8 +34,16 @@ for _map in (SEQUENTIAL, DIVERGING):
     _map.set_bad("#d9d9d9")
 
 HATCH_NEGATIVE = "////"
-SERIF = ["STIXGeneral", "DejaVu Sans", "DejaVu Serif"]
-SANS = ["DejaVu Sans", "Liberation Sans"]
+
+
+def _installed(*names: str) -> list[str]:
+    known = {font.name for font in mpl.font_manager.fontManager.ttflist}
+    return [name for name in names if name in known]
+
+
+_WIDE = _installed("Noto Sans CJK JP", "Noto Sans CJK SC", "Hiragino Sans", "Yu Gothic")
+SERIF = ["STIXGeneral", "DejaVu Sans", *_WIDE]
+SANS = ["DejaVu Sans", *_WIDE]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,8 +11,8 @@ from typing import Any
 class Registry:
     """Named things that one room registers and others look up.
 
-    The room is imported, module by module, the first time somebody asks; so a result can show its
-    view without importing the views.
+    The room is imported the first time somebody asks: first the module of that name, then all; so
+    a result can show its view without importing the views.
 
     Parameters
     ----------
@@ -51,6 +51,8 @@ class Registry:
         LookupError
             When there is none; the message lists those there are.
         """
+        if name not in self._entries and importlib.util.find_spec(f"{self.package}.{name}"):
+            importlib.import_module(f"{self.package}.{name}")
         if name not in self._entries:
             self._load()
         if name not in self._entries:
