@@ -1,0 +1,393 @@
+"""Where a model keeps its parts: found by structure on a trial forward pass, for any family of transformers and any module."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from interp_widgets.session import tap
+from interp_widgets.session.blocks import Block, read_block
+from interp_widgets.session.location import Location, resolve
+from interp_widgets.session.sites import DIMS, STANDARD, WITHOUT_LAYER, Site, SiteError, missing
+from interp_widgets.session.trial import Trial, example_inputs, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from interp_widgets.session.tap import AttentionFacts
+
+
+@dataclass
+class Check:
+    """What a check of the anatomy found.
+
+    Parameters
+    ----------
+    works
+        Shape of one tensor per standard site, without its batch dimension.
+    problems
+        Sites whose tensor did not look as it should, and why.
+    seconds
+        How long the check took.
+    """
+
+    works: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Anatomy:
+    """Where a model keeps its parts.
+
+    Make one with `Anatomy.of(model)`. The block list is the largest list of blocks of one class; inside a
+    block, parts are found by following which module reads what another wrote during one small forward pass.
+
+    Parameters
+    ----------
+    model
+        An nnsight model or a torch module.
+    stack
+        Part of the path of the block list to use, for models with more than one (`"encoder"`, `"vision_model"`);
+        None takes the one with most parameters.
+    example
+        Input of the trial forward pass; None makes the smallest input that the family takes.
+
+    Raises
+    ------
+    ValueError
+        If `stack` names no block list, or several.
+
+    Examples
+    --------
+    >>> anatomy = Anatomy.of(model)
+    >>> anatomy.locate("z", 5).expression()
+    'model.transformer.h[5].attn.c_proj.input'
+    """
+
+    def __init__(
+        self, model: Any, stack: str | None = None, example: Mapping[str, Any] | Tensor | None = None
+    ) -> None:
+        self.root: nn.Module = model if isinstance(model, nn.Module) else model._module  # noqa: SLF001  # nnsight's name for it
+        self.model: Any = model
+        self.stacks = block_lists(self.root)
+        self.stack = _choose(self.stacks, stack)
+        self.embed: str | None = None
+        self.final_norm: str | None = None
+        self.unembed: str | None = self._path_of("get_output_embeddings")
+        self.blocks: list[Block] = []
+        self.tried = False
+        self._places: dict[str, Location] = {}
+        self._why_not: dict[str, str] = {}
+        self._order: dict[tuple[str, str], int] = {}
+        self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._facts: dict[int, AttentionFacts] = {}
+        self._call: str | None = None
+        inputs = example_inputs(self.root) if example is None else example
+        if inputs is not None:
+            self.explore(inputs)
+
+    @classmethod
+    def of(
+        cls, model: Any, stack: str | None = None, example: Mapping[str, Any] | Tensor | None = None
+    ) -> Self:
+        """Find the parts of a model; see the class."""
+        return cls(model, stack, example)
+
+    # exploring
+
+    def explore(self, inputs: Mapping[str, Any] | Tensor) -> None:
+        """Run the trial forward pass on `inputs` and read the structure off it.
+
+        Called by the constructor when the family's input is known; a plain module is explored when the
+        first input comes.
+        """
+        trial = run(self.root, inputs)
+        attention = {path: self._attention_in(path) for path in self._block_paths()}
+        self.blocks = [read_block(trial, path, attention[path]) for path in self._block_paths()]
+        self._order = {(e.path, e.port): e.order for e in trial.events}
+        self._shapes = {(e.path, e.port): e.shape for e in trial.events}
+        self._read_ends(trial)
+        trial.forget_tensors()
+        self.tried = True
+        self._read_attention_calls(inputs)
+
+    def _block_paths(self) -> list[str]:
+        if self.stack is None:
+            return []
+        return [f"{self.stack}.{name}" for name, _ in self.root.get_submodule(self.stack).named_children()]
+
+    def _attention_in(self, block: str) -> str | None:
+        for name, module in self.root.get_submodule(block).named_modules():
+            label = tap.call_label(module) if name else None
+            if label is not None:
+                self._call = label
+                return f"{block}.{name}"
+        return None
+
+    def _read_ends(self, trial: Trial) -> None:
+        first = trial.at(self.blocks[0].path, "input") if self.blocks else None
+        last = trial.at(self.blocks[-1].path, "output") if self.blocks else None
+        if first is not None and last is not None and first.tensor is not None:
+            width = first.shape[-1]
+            wanted = self._path_of("get_input_embeddings")
+            candidates = [
+                e
+                for e in trial.events
+                if e.port == "output" and e.order < first.order and len(e.shape) == 3
+                if e.shape[-1] == width
+            ]
+            start = next((e for e in candidates if e.path == wanted), next(iter(candidates), None))
+            self.embed = None if start is None else start.path
+            self.final_norm = next(
+                (
+                    e.path
+                    for e in trial.events
+                    if e.port == "input" and e.order > last.order and e.storage == last.storage
+                    if trial.is_norm(e.path)
+                ),
+                None,
+            )
+        if self.embed is not None:
+            self._places["embed"] = Location(self.embed, "output")
+        else:
+            self._why_not["embed"] = "no module turns the input into vectors of the residual stream's width"
+        end = trial.at("", "output")
+        if end is not None and end.tensor is not None and end.index in (None, "logits"):
+            layout = "batch position vocabulary" if len(end.shape) == 3 else "batch class"
+            self._places["logits"] = Location("", "output", end.index, layout=layout)
+        else:
+            self._why_not["logits"] = "the model has no output head"
+
+    def _read_attention_calls(self, inputs: Mapping[str, Any] | Tensor) -> None:
+        """Trace the same input once more and look at what each layer tells the attention function."""
+        layers = [i for i, block in enumerate(self.blocks) if block.attention is not None]
+        if not layers:
+            return
+        calls = read_calls(self.traceable(), {i: self._call_place(i) for i in layers}, inputs)
+        for layer, arguments in calls.items():
+            self._facts[layer] = tap.read_facts(arguments)
+
+    def _call_place(self, layer: int) -> Location:
+        return Location(str(self.blocks[layer].attention), "attention_call", 1, call=self._call)
+
+    def traceable(self) -> Any:
+        """Return the nnsight model, wrapping a plain torch module the first time."""
+        if isinstance(self.model, nn.Module):
+            import nnsight
+
+            self.model = nnsight.NNsight(self.model)
+        return self.model
+
+    def _path_of(self, getter: str) -> str | None:
+        try:
+            part = getattr(self.root, getter)()
+        except (AttributeError, NotImplementedError):
+            return None
+        return next((name for name, module in self.root.named_modules() if module is part), None)
+
+    # reading
+
+    @property
+    def kind(self) -> str:
+        """`"transformer"` (blocks with attention), `"blocks"` (blocks without) or `"modules"` (anything else)."""
+        if not self.blocks:
+            return "modules"
+        return "transformer" if any(block.attention for block in self.blocks) else "blocks"
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Standard names that this model has, in the order of `STANDARD`."""
+        return tuple(name for name in STANDARD if any(self._place(name, i) for i in self._layers(name)))
+
+    def layers_of(self, name: str) -> tuple[int, ...]:
+        """Layers that have the standard site `name`; empty for `embed` and `logits`."""
+        if name in WITHOUT_LAYER:
+            return ()
+        return tuple(i for i in range(self.n_layers) if self._place(name, i))
+
+    def _layers(self, name: str) -> Iterable[int | None]:
+        return (None,) if name in WITHOUT_LAYER else range(self.n_layers)
+
+    def _place(self, name: str, layer: int | None) -> Location | None:
+        if layer is None:
+            return self._places.get(name)
+        block, facts = self.blocks[layer], self._facts.get(layer)
+        if name in ("q", "k", "v", "pattern"):
+            if facts is None:
+                return None
+            if name == "pattern":
+                return Location(str(block.attention), "computed", layout="batch head query key")
+            return Location(
+                str(block.attention),
+                "attention_call",
+                "_qkv".index(name),
+                call=self._call,
+                heads=facts.heads if name == "q" else facts.kv_heads,
+                d_head=facts.d_value if name == "v" else facts.d_head,
+                layout="batch head position d_head",
+            )
+        place = block.places.get(name)
+        if name == "z" and place is not None:
+            if facts is None:
+                return None
+            width = self._shapes[place.path, "input"][-1]
+            return Location(
+                place.path, "input", heads=facts.heads, d_head=width // facts.heads, layout=place.layout
+            )
+        return place
+
+    def locate(self, site: str | Site, layer: int | None = None) -> Location:
+        """Say where an activation lives.
+
+        Parameters
+        ----------
+        site
+            Standard name, Site, or path of a module.
+        layer
+            Layer, if the name does not hold it.
+
+        Returns
+        -------
+        Location
+            Plain data that reads, writes and prints it.
+
+        Raises
+        ------
+        SiteError
+            If the model does not have it; the message names the sites that are there.
+        """
+        wanted = Site.parse(site)
+        if layer is not None:
+            wanted = Site(wanted.name, layer)
+        if wanted.name in self._modules:
+            return self._locate_module(wanted)
+        if wanted.name not in DIMS:
+            raise missing(wanted, self.sites, "it is neither a standard name nor the path of a module")
+        if wanted.name in WITHOUT_LAYER:
+            place = self._place(wanted.name, None)
+        elif not self.blocks:
+            raise missing(wanted, self.sites, "no list of repeated blocks was found")
+        elif wanted.layer is None:
+            raise SiteError(
+                f"{wanted.name!r} needs a layer: '{wanted.name}.0' to '{wanted.name}.{self.n_layers - 1}'."
+            )
+        elif not 0 <= wanted.layer < self.n_layers:
+            raise SiteError(
+                f"There is no layer {wanted.layer}: this model's layers are 0 to {self.n_layers - 1}."
+            )
+        else:
+            place = self._place(wanted.name, wanted.layer)
+        if place is None:
+            raise missing(wanted, self.sites, self._reason(wanted))
+        return place
+
+    def _reason(self, site: Site) -> str:
+        if site.layer is None:
+            return self._why_not.get(site.name, "")
+        return self.blocks[site.layer].why_not.get(site.name, "")
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {name: module for name, module in self.root.named_modules() if name}
+
+    def _locate_module(self, site: Site) -> Location:
+        shape = self._shapes.get((site.name, "output"))
+        if self.tried and shape is None:
+            raise missing(site, self.sites, "the module does not run in a forward pass")
+        return Location(site.name, "output", layout="as the module returns it")
+
+    def expand(self, sites: str | Site | Iterable[str | Site]) -> list[Site]:
+        """Turn names into sites, one per layer where a name without a layer stands for all of them.
+
+        Raises
+        ------
+        SiteError
+            If one is not there.
+        """
+        if isinstance(sites, (str, Site)):
+            sites = [sites]
+        found: dict[Site, None] = {}
+        for entry in sites:
+            site = Site.parse(entry)
+            every = site.layer is None and site.name in DIMS and site.name not in WITHOUT_LAYER
+            if every and site.name not in self._modules:
+                layers = self.layers_of(site.name)
+                if not layers:
+                    self.locate(site.name, 0 if self.blocks else None)
+                found.update((Site(site.name, i), None) for i in layers)
+            else:
+                self.locate(site)
+                found[site] = None
+        return list(found)
+
+    def order(self, place: Location) -> float:
+        """Return when in a forward pass a place is reached; nnsight must be asked in this order."""
+        if place.port in ("attention_call", "computed"):
+            block = next(b for b in self.blocks if b.attention == place.path)
+            ends = [self._order.get((place.path, "output"), 0)]
+            if block.output_projection is not None:
+                ends.append(self._order[block.output_projection, "input"])
+            return min(ends) - 0.5
+        return self._order.get((place.path, place.port), 0)
+
+    def attention(self, layer: int) -> AttentionFacts:
+        """Return how a layer turns q and k into a pattern.
+
+        Raises
+        ------
+        SiteError
+            If the layer has no attention.
+        """
+        self.locate("pattern", layer)
+        return self._facts[layer]
+
+    def __repr__(self) -> str:
+        return f"Anatomy({type(self.root).__name__}, {self.n_layers} layers, sites: {', '.join(self.sites)})"
+
+
+def block_lists(root: nn.Module) -> dict[str, int]:
+    """Return the paths of all lists of at least one equal block, outermost only, with their parameter counts."""
+    found: dict[str, int] = {}
+    for path, module in root.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        if inside or not isinstance(module, nn.ModuleList) or len(module) == 0:
+            continue
+        if len({type(child) for child in module}) == 1 and next(module[0].children(), None) is not None:
+            found[path] = sum(p.numel() for p in module.parameters())
+    return found
+
+
+def _choose(stacks: dict[str, int], wanted: str | None) -> str | None:
+    if not stacks:
+        return None
+    if wanted is None:
+        return max(stacks, key=lambda path: stacks[path])
+    fitting = [path for path in stacks if wanted in path]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"stack={wanted!r} fits {len(fitting)} of this model's lists of blocks; they are: {', '.join(stacks)}."
+        )
+    return fitting[0]
+
+
+def read_calls(
+    model: Any, places: Mapping[int, Location], inputs: Mapping[str, Any] | Tensor
+) -> dict[int, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Trace `inputs` and return `(args, kwargs)` of each layer's attention call."""
+    found: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    args, kwargs = ((inputs,), {}) if isinstance(inputs, Tensor) else ((), dict(inputs))
+    with torch.no_grad(), model.trace(*args, **kwargs) as tracer:
+        for layer, place in places.items():
+            call = getattr(resolve(model, place.path).source, str(place.call))
+            found[layer] = call.inputs
+        tracer.stop()
+    return found
