@@ -1,0 +1,88 @@
+// Where nodes stand: layers from the input at the bottom to the logits at the top, heads in
+// columns, MLPs in a column of their own half a row above the heads they may read.
+
+import type { CircuitGraph, Port } from "./graph";
+
+export interface Layout {
+  x: Float32Array;
+  y: Float32Array;
+  /** Width of each node's box. */
+  boxes: Float32Array;
+  boxHeight: number;
+  columnPitch: number;
+  rowPitch: number;
+  width: number;
+  height: number;
+  rows: { label: string; y: number }[];
+  columns: { label: string; x: number }[];
+}
+
+export const MARGIN = { left: 34, right: 12, top: 26, bottom: 14 };
+
+const clamp = (v: number, low: number, high: number): number => Math.min(high, Math.max(low, v));
+
+/** Height that shows a graph of `layers` without crowding. */
+export function naturalHeight(layers: number, full = false): number {
+  const pitch = clamp(480 / (layers + 1), 38, 72);
+  const height = MARGIN.top + MARGIN.bottom + (layers + 1.3) * pitch + 24;
+  return full ? height : clamp(height, 260, 660);
+}
+
+export function layoutGraph(graph: CircuitGraph, width: number, height: number): Layout {
+  const { nodes, layers, heads } = graph;
+  const gap = heads ? 0.55 : 0;
+  const slots = Math.max(1, heads + gap + 1);
+  const usable = Math.max(120, width - MARGIN.left - MARGIN.right);
+  const columnPitch = clamp(usable / slots, 14, 110);
+  const rowPitch = clamp((height - MARGIN.top - MARGIN.bottom - 24) / (layers + 1.3), 22, 96);
+  const boxHeight = clamp(rowPitch * 0.4, 12, 20);
+  const head = clamp(columnPitch - 8, 10, 34);
+  const mlp = clamp(columnPitch - 4, 12, 52);
+  const spare = Math.max(0, usable - columnPitch * slots);
+  const left = MARGIN.left + spare / 2;
+  const total = MARGIN.top + MARGIN.bottom + 24 + rowPitch * (layers + 1.3);
+  const rowY = (layer: number): number => total - MARGIN.bottom - 12 - rowPitch * (layer + 1);
+  const headX = (h: number): number => left + (h + 0.5) * columnPitch;
+  const mlpX = left + (heads + gap + 0.5) * columnPitch;
+  const middle = heads ? left + (heads * columnPitch) / 2 : mlpX;
+
+  const x = new Float32Array(nodes.length);
+  const y = new Float32Array(nodes.length);
+  const boxes = new Float32Array(nodes.length);
+  let others = 0;
+  nodes.forEach((node, i) => {
+    boxes[i] = node.kind === "head" ? head : node.kind === "mlp" ? mlp : 56;
+    if (node.kind === "head") [x[i], y[i]] = [headX(node.head), rowY(node.layer)];
+    else if (node.kind === "mlp") [x[i], y[i]] = [mlpX, rowY(node.layer) - rowPitch * 0.42];
+    else if (node.kind === "input") [x[i], y[i]] = [middle, rowY(-1)];
+    else if (node.kind === "logits") [x[i], y[i]] = [middle, rowY(layers) - rowPitch * 0.15];
+    else [x[i], y[i]] = [left + (others++ + 0.5) * 64, rowY(-1)];
+  });
+  const rows = Array.from({ length: layers }, (_, l) => ({ label: `L${l}`, y: rowY(l) }));
+  const columns = Array.from({ length: heads }, (_, h) => ({ label: String(h), x: headX(h) }));
+  return {
+    x,
+    y,
+    boxes,
+    boxHeight,
+    columnPitch,
+    rowPitch,
+    width: Math.max(width, left + columnPitch * slots + MARGIN.right),
+    height: total,
+    rows,
+    columns,
+  };
+}
+
+const SHIFT: Record<Port, number> = { "": 0, q: -0.3, k: 0, v: 0.3 };
+
+/** Where an edge leaves its writer (top) and enters a port of its reader (bottom). */
+export const leaving = (layout: Layout, node: number): [number, number] => [
+  layout.x[node]!,
+  layout.y[node]! - layout.boxHeight / 2,
+];
+
+export const entering = (layout: Layout, node: number, port: Port): [number, number] => [
+  layout.x[node]! + SHIFT[port] * layout.boxes[node]!,
+  layout.y[node]! + layout.boxHeight / 2 + 3,
+];
