@@ -1,0 +1,41 @@
+import { describe, expect, it } from "vitest";
+import { bar, byMagnitude, rangeOf, ranges, share, total } from "../src/tokens/values";
+
+describe("the range of the colours", () => {
+  it("is symmetric about zero for signed values", () => {
+    expect(rangeOf([-3, 1, 2], true)).toEqual({ low: -3, high: 3 });
+  });
+
+  it("starts at zero for amounts and survives NaN, infinity and constants", () => {
+    expect(rangeOf([Number.NaN, 2, Infinity, 5], false)).toEqual({ low: 0, high: 5 });
+    expect(rangeOf([], true)).toEqual({ low: -1, high: 1 });
+    expect(rangeOf([0, 0], false)).toEqual({ low: 0, high: 1 });
+  });
+
+  it("is each channel's own or one for all", () => {
+    const values = [1, -2, 10, 4]; // 2 channels, 2 positions
+    expect(ranges(values, 2, 2, true, "channel").map((r) => r.high)).toEqual([2, 10]);
+    expect(ranges(values, 2, 2, true, "global").map((r) => r.high)).toEqual([10, 10]);
+  });
+});
+
+describe("bars", () => {
+  it("grow from zero to either side", () => {
+    const range = { low: -4, high: 4 };
+    expect(bar(2, range)).toEqual({ start: 0.5, end: 0.75, zero: 0.5 });
+    expect(bar(-4, range)).toEqual({ start: 0, end: 0.5, zero: 0.5 });
+  });
+
+  it("have no length where there is no value, and stop at the edge", () => {
+    expect(bar(Number.NaN, { low: 0, high: 1 })).toEqual({ start: 0, end: 0, zero: 0 });
+    expect(bar(9, { low: 0, high: 3 }).end).toBe(1);
+  });
+});
+
+describe("what is largest", () => {
+  it("sorts by magnitude with NaN last and ties in reading order", () => {
+    expect([...byMagnitude([1, -5, Number.NaN, 5, 0])]).toEqual([1, 3, 0, 4, 2]);
+    expect(share(-2, { low: -4, high: 4 })).toBe(0.5);
+    expect(total([1, 2, Number.NaN])).toEqual({ sum: 3, missing: 1 });
+  });
+});
