@@ -18,8 +18,12 @@ from interp_widgets.results.graph import Graph, Node
 
 POSITIVE, NEGATIVE = OKABE_ITO["blue"], OKABE_ITO["vermilion"]
 CLASS_COLOURS = [OKABE_ITO[n] for n in ("sky", "orange", "green", "yellow", "purple")]
-PORTS = {"q": -0.27, "k": 0.0, "v": 0.27}
+PORTS = {"q": -0.34, "k": 0.0, "v": 0.34}
+"""Where on the lower edge of a head its inputs are, in box widths."""
 BOX = (0.78, 0.42)
+"""Largest width and height of a node, in columns and rows."""
+WIDEST = 0.62
+"""Widest node in inches."""
 
 
 @renderer("circuit")
@@ -59,7 +63,8 @@ def draw(
     ax.axis("off")
     ax.set_xlim(-0.75, columns - 0.25)
     ax.set_ylim(min(rows) - 0.4, max(rows) + 0.4)
-    _draw_edges(ax, shown, places)
+    box = min(BOX[0], WIDEST / unit)
+    _draw_edges(ax, shown, places, box)
     colours = {
         h: c
         for c, group in zip(CLASS_COLOURS, (classes or {}).values(), strict=False)
@@ -67,7 +72,7 @@ def draw(
     }
     size = max(6.0, min(float(style.rc["font.size"]), unit * 72 * 0.24))
     for name, (x, y) in places.items():
-        _draw_node(ax, name, x, y, colours.get(name, "#ffffff"), size, style)
+        _draw_node(ax, name, (x, y), box, colours.get(name, "#ffffff"), size, style)
     for y in rows:
         layer = _layer_name(y, shown)
         ax.text(-0.72, y, layer, ha="left", va="center", fontsize=style.small, color="#555555")
@@ -121,7 +126,9 @@ def _layer_name(y: float, graph: Graph) -> str:
     return ""
 
 
-def _draw_edges(ax: Axes, graph: Graph, places: Mapping[str, tuple[float, float]]) -> None:
+def _draw_edges(
+    ax: Axes, graph: Graph, places: Mapping[str, tuple[float, float]], box: float
+) -> None:
     rows, cols = np.nonzero(graph.in_graph)
     scores = graph.scores[rows, cols]
     top = float(np.abs(scores).max()) if scores.size and np.abs(scores).max() > 0 else 1.0
@@ -129,7 +136,7 @@ def _draw_edges(ax: Axes, graph: Graph, places: Mapping[str, tuple[float, float]
         writer, reader = graph.forward[rows[i]], graph.backward[cols[i]]
         x0, y0 = places[writer.component]
         x1, y1 = places[reader.component]
-        x1 += PORTS.get(reader.slot or "", 0.0)
+        x1 += box * PORTS.get(reader.slot or "", 0.0)
         start, end = (x0, y0 + BOX[1] / 2), (x1, y1 - BOX[1] / 2)
         bend = max(0.3, (end[1] - start[1]) * 0.45)
         path = Path(
@@ -152,15 +159,22 @@ def _draw_edges(ax: Axes, graph: Graph, places: Mapping[str, tuple[float, float]
 
 
 def _draw_node(
-    ax: Axes, name: str, x: float, y: float, face: str, size: float, style: Style
+    ax: Axes,
+    name: str,
+    at: tuple[float, float],
+    box: float,
+    face: str,
+    size: float,
+    style: Style,
 ) -> None:
-    width, height = BOX
+    (x, y), width, height = at, box, BOX[1]
     ax.add_patch(
         FancyBboxPatch(
-            (x - width / 2 + 0.06, y - height / 2 + 0.06),
-            width - 0.12,
-            height - 0.12,
-            boxstyle="round,pad=0.06",
+            (x - width / 2, y - height / 2),
+            width,
+            height,
+            boxstyle=f"round,pad=0,rounding_size={0.16 * width}",
+            mutation_aspect=WIDEST / width * 0.9,
             facecolor=face,
             edgecolor="#222222",
             linewidth=style.line,
@@ -173,7 +187,12 @@ def _draw_node(
         label = f"{layer}.{head}"
         for port in PORTS.values():
             ax.plot(
-                [x + port], [y - height / 2], marker="|", markersize=2.2, color="#222222", zorder=3
+                [x + box * port],
+                [y - height / 2],
+                marker="|",
+                markersize=2.2,
+                color="#222222",
+                zorder=3,
             )
     ax.text(x, y, label, ha="center", va="center", fontsize=size, color=ink_on(face), zorder=4)
 

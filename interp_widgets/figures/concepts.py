@@ -39,7 +39,7 @@ def draw(
         c: layer if layer is not None else int(np.argmax(np.abs(np.nan_to_num(effect[c]))))
         for c in order
     }
-    several = layer is None and len(result.layers) > 1
+    several = layer is None and len(result.layers) > 1 and style.width >= 5
     row = style.small / 72 * 2.0
     figure = new_figure(
         style, max(len(order) * row + 0.8, style.width * (0.42 if several else 0.3))
@@ -116,4 +116,9 @@ def _over_layers(
     ax.set_xticks(range(len(result.layers)), result.layers)
     ax.axhline(0, color="#222222", linewidth=style.line)
     ax.set_xlabel("layer")
-    ax.legend(fontsize=style.small, handlelength=2.4)
+    ax.get_figure().legend(  # type: ignore[union-attr]
+        *ax.get_legend_handles_labels(),
+        loc="outside right center",
+        fontsize=style.small,
+        handlelength=2.4,
+    )

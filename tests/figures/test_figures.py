@@ -1,0 +1,133 @@
+"""An author saves every kind of result for their venue and submits it without a complaint."""
+
+import json
+import re
+
+import matplotlib.text
+import numpy as np
+import pytest
+from PIL import Image
+
+from interp_widgets.figures.labels import token_label, token_labels
+from interp_widgets.figures.style import VENUES, luminance, style_for
+from interp_widgets.results.array import ArrayResult
+
+KINDS = ["array", "attention", "lens", "tokens", "circuit", "concepts", "modules"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("venue", "width"), [("icml", "column"), ("acl", "text"), (None, "column")])
+def test_a_figure_has_the_exact_width_and_no_type_3_fonts(results, tmp_path, kind, venue, width):
+    figure = results[kind].figure(venue, width)
+    expected = getattr(style_for(venue, width).venue, width)
+    assert figure.mpl.get_size_inches()[0] == pytest.approx(expected, abs=0.01)
+    pdf = figure.save(tmp_path / "f.pdf").read_bytes()
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+) ?\]", pdf)
+    assert float(box[1]) / 72 == pytest.approx(expected, abs=0.01)
+    assert b"/Type3" not in pdf
+    assert b"/FontFile2" in pdf
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_text_is_smaller_than_six_points(results, kind):
+    figure = results[kind].figure("icml")
+    texts = [t for t in figure.mpl.findobj(matplotlib.text.Text) if t.get_text().strip()]
+    assert texts
+    assert min(t.get_fontsize() for t in texts) >= 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alt_text_caption_and_data_say_what_is_drawn(results, kind):
+    figure = results[kind].figure("neurips")
+    assert len(figure.alt_text) > 20
+    assert figure.caption.startswith(results[kind].title)
+    assert len(figure.data) > 0
+
+
+def test_the_recipe_is_inside_every_file(results, tmp_path):
+    figure = results["lens"].figure("iclr")
+    png = Image.open(figure.save(tmp_path / "f.png"))
+    assert json.loads(png.text["Recipe"]) == figure.provenance
+    assert figure.provenance["method"] == "logit_lens"
+    assert "logit_lens" in figure.save(tmp_path / "f.svg").read_text()
+    assert b"logit_lens" in figure.save(tmp_path / "f.pdf").read_bytes()
+
+
+def test_the_same_figure_is_written_twice_byte_for_byte(results, tmp_path):
+    for suffix in ("pdf", "svg", "png"):
+        one = results["array"].figure("icml").save(tmp_path / f"1.{suffix}")
+        two = results["array"].figure("icml").save(tmp_path / f"2.{suffix}")
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_svg_text_stays_text(results, tmp_path):
+    svg = results["tokens"].figure("acl").save(tmp_path / "f.svg").read_text()
+    assert ">Mary<" in svg
+    assert "<script" not in svg
+
+
+def test_signed_figures_say_how_the_sign_survives_grey(results):
+    report = results["array"].figure("icml").grey_report()
+    assert report["signed"]
+    assert report["legible"]
+    assert "minus sign" in report["second_code"]
+    assert abs(report["luminance"]["-"] - report["luminance"]["+"]) < 0.05
+
+
+def test_minus_signs_stand_on_the_negative_cells_only():
+    values = np.array([[-1.0, 1.0, 0.5], [0.1, -0.9, -0.05]])
+    figure = ArrayResult({"values": values}, {"dims": ["layer", "head"]}).figure("icml")
+    marked = {
+        (int(y), int(x))
+        for t in figure.mpl.axes[0].texts
+        for x, y in [t.get_position()]
+        if t.get_text() == "\N{MINUS SIGN}"
+    }
+    assert marked == {(0, 0), (1, 1)}
+
+
+def test_unknown_venue_width_and_format_are_refused_with_the_choices(results, tmp_path):
+    with pytest.raises(ValueError, match="neurips"):
+        results["array"].figure("nips")
+    with pytest.raises(ValueError, match="'column', 'text' or inches"):
+        results["array"].figure("icml", "wide")
+    with pytest.raises(ValueError, match="between 1 and 40"):
+        results["array"].figure("icml", 400)
+    with pytest.raises(ValueError, match=r"\.pdf, \.svg, \.png"):
+        results["array"].figure("icml").save(tmp_path / "f.jpg")
+    with pytest.raises(ValueError, match="give the prompt an answer"):
+        results["lens"].figure("icml", color="answer_rank")
+
+
+def test_large_heatmaps_become_one_image_inside_the_vector_file(tmp_path):
+    big = ArrayResult({"values": np.random.default_rng(0).random((300, 700))}, {"dims": ["a", "b"]})
+    pdf = big.figure("icml").save(tmp_path / "f.pdf")
+    assert b"/Subtype /Image" in pdf.read_bytes()
+    assert pdf.stat().st_size < 1_500_000
+
+
+def test_an_array_of_nothing_but_nan_still_draws(tmp_path):
+    nan = ArrayResult({"values": np.full((2, 3), np.nan)}, {"dims": ["layer", "head"]})
+    figure = nan.figure("icml")
+    figure.save(tmp_path / "f.pdf")
+    assert "6 cells are not a number" in figure.caption
+
+
+def test_tokens_are_readable_and_cannot_start_mathematics():
+    assert token_label(" Mary") == "Mary"
+    assert token_label("\n") == "⏎"
+    assert token_label(" ") == "␣"
+    assert token_label("a$b$") == r"a\$b\$"
+    assert token_labels([" a", "b", " a"]) == ["a 0", "b", "a 2"]
+
+
+def test_widths_are_those_the_venues_state():
+    stated = {"icml": (3.25, 6.75), "acl": (3.03, 6.30), "neurips": (5.5, 5.5), "aaai": (3.3, 6.975)}
+    for name, (column, text) in stated.items():
+        assert (VENUES[name].column, VENUES[name].text) == pytest.approx((column, text), abs=0.01)
+
+
+def test_luminance_is_that_of_wcag():
+    assert luminance("white") == pytest.approx(1)
+    assert luminance("black") == 0
+    assert (1.05) / (luminance("#0072B2") + 0.05) == pytest.approx(5.2, abs=0.1)
