@@ -1,0 +1,540 @@
+"""Interventions as plain data: what is done to a model's activations, in order, on or off."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal
+
+from interp_widgets.session.errors import InterventionError
+
+_counter = itertools.count(1)
+
+Indices = tuple[int, ...] | None
+Check = Callable[["Intervention"], "Intervention"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intervention:
+    """One change to one activation; the base of the five kinds.
+
+    Parameters
+    ----------
+    site
+        Standard name of the activation, such as ``"z"`` (see ``session.anatomy.sites``), or the
+        path of a module, whose output is meant.
+    layer
+        The layer; None for ``embed``, ``logits`` and modules.
+    head
+        Head or heads of ``q, k, v, z, pattern``; None means all. ``k`` and ``v`` count key-value heads.
+    unit
+        Entry or entries of the last dimension (for ``pattern``: of the keys); None means all.
+    position
+        Token position or positions (for ``pattern``: of the queries); negative ones count from the
+        prompt's last token; None means all.
+    on
+        Whether it is applied.
+    """
+
+    kind: ClassVar[str] = ""
+
+    site: str
+    layer: int | None = None
+    head: Indices = None
+    unit: Indices = None
+    position: Indices = None
+    on: bool = True
+    id: int = field(default_factory=lambda: next(_counter), compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("head", "unit", "position"):
+            object.__setattr__(self, name, _indices(getattr(self, name), name))
+        if self.layer is not None and (
+            isinstance(self.layer, bool) or not isinstance(self.layer, int)
+        ):
+            raise InterventionError(f"layer is one number, not {self.layer!r}")
+        if not isinstance(self.site, str) or not self.site:
+            raise InterventionError(f"site is the name of an activation, not {self.site!r}")
+
+    @property
+    def target(self) -> tuple[Any, ...]:
+        """What is changed: site, layer, heads, units, positions."""
+        return (self.site, self.layer, self.head, self.unit, self.position)
+
+    @property
+    def key(self) -> str:
+        """What is done, as canonical JSON (whether it is on left out); equal keys do the same."""
+        data = self.to_json()
+        data.pop("on")
+        return json.dumps(data, sort_keys=True)
+
+    def where(self) -> str:
+        """Return the target in the field's shorthand: ``z 9.6``, ``resid_post 3 @ 4``."""
+        text = self.site
+        if self.layer is not None:
+            text += f" {self.layer}"
+            if self.head is not None:
+                text += "." + ",".join(map(str, self.head))
+        elif self.head is not None:
+            text += f" head {','.join(map(str, self.head))}"
+        if self.unit is not None:
+            text += f" [{_ranges(self.unit)}]"
+        if self.position is not None:
+            text += f" @ {_ranges(self.position)}"
+        return text
+
+    def how(self) -> str:
+        """Return the settings in a few words: ``zero``, ``× 0.5``."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """Return one line, for example ``ablate z 9.6 (zero)``."""
+        return f"{self.kind} {self.where()} ({self.how()})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON that :func:`from_json` reads back."""
+        data: dict[str, Any] = {"kind": self.kind}
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            if spec.name == "id" or value is None:
+                continue
+            data[spec.name] = _plain(value)
+        return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablate(Intervention):
+    """Remove what an activation says.
+
+    Parameters
+    ----------
+    method
+        ``"zero"``; ``"mean"``: the mean over the prompt's positions, or over all tokens of the
+        reference prompts; ``"resample"``: the value at the same position of one reference prompt,
+        drawn with ``seed``.
+    reference
+        Prompts as JSON (``prompt.to_json()``).
+    seed
+        Seed of the draw of ``"resample"``.
+    """
+
+    kind: ClassVar[str] = "ablate"
+
+    method: Literal["zero", "mean", "resample"] = "zero"
+    reference: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "reference", tuple(_prompt_json(p) for p in self.reference or ()))
+        if self.method not in {"zero", "mean", "resample"}:
+            raise InterventionError(
+                f'there is no ablation {self.method!r}; choose "zero", "mean" or "resample"'
+            )
+        if self.method == "resample" and not self.reference:
+            raise InterventionError(
+                'ablate(method="resample") takes values of other prompts: give reference=[prompt, …]'
+            )
+        if self.method == "mean" and self.site == "pattern" and not self.reference:
+            raise InterventionError(
+                "a pattern has no mean over positions, since each query sees other keys: give "
+                'reference=[prompt, …] of the same length, or ablate "v" or "z" instead'
+            )
+
+    def how(self) -> str:
+        if not self.reference:
+            return self.method
+        text = (
+            f"{self.method} of {len(self.reference)} prompt{'s' if len(self.reference) > 1 else ''}"
+        )
+        return text if self.method == "mean" else f"{text}, seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale(Intervention):
+    """Multiply an activation by ``factor``."""
+
+    kind: ClassVar[str] = "scale"
+
+    factor: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "factor", _finite(self.factor, "factor"))
+
+    def how(self) -> str:
+        return f"× {self.factor:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steer(Intervention):
+    """Add ``strength × direction`` to an activation.
+
+    Parameters
+    ----------
+    direction
+        One number per entry of the last dimension (of ``unit`` where that is given): ``d_model``
+        for the residual stream, ``d_head`` for a head, the keys for a pattern.
+    strength
+        Multiplies the direction as it is (it is not normalised).
+    """
+
+    kind: ClassVar[str] = "steer"
+
+    direction: tuple[float, ...]
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        values = self.direction
+        if hasattr(values, "tolist"):
+            values = values.tolist()
+        if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+            raise InterventionError("direction is a list or a one-dimensional array of numbers")
+        if any(isinstance(v, Sequence) for v in values):
+            raise InterventionError(
+                "direction has more than one dimension; give one number per entry"
+            )
+        object.__setattr__(self, "direction", tuple(_finite(v, "direction") for v in values))
+        object.__setattr__(self, "strength", _finite(self.strength, "strength"))
+
+    def how(self) -> str:
+        norm = math.sqrt(sum(v * v for v in self.direction))
+        return f"+ {self.strength:g} × direction of norm {norm:.3g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch(Intervention):
+    """Replace an activation by its value on another prompt.
+
+    Parameters
+    ----------
+    source
+        The prompt to take the value from, as JSON.
+    source_position
+        Positions to take it from, one for each of ``position``; None means the same ones.
+    """
+
+    kind: ClassVar[str] = "patch"
+
+    source: dict[str, Any] = field(hash=False)
+    source_position: Indices = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "source", _prompt_json(self.source))
+        object.__setattr__(
+            self, "source_position", _indices(self.source_position, "source_position")
+        )
+        if self.source_position is not None and (
+            self.position is None or len(self.source_position) != len(self.position)
+        ):
+            raise InterventionError(
+                "source_position needs position with as many entries: position[i] gets the value "
+                "at source_position[i]"
+            )
+
+    def how(self) -> str:
+        text = self.source.get("text")
+        shown = repr(text if len(text) <= 24 else text[:23] + "…") if text else "another prompt"
+        if self.source_position is not None:
+            shown += f" @ {_ranges(self.source_position)}"
+        return f"from {shown}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clamp(Intervention):
+    """Set an activation to a constant."""
+
+    kind: ClassVar[str] = "clamp"
+
+    value: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "value", _finite(self.value, "value"))
+
+    def how(self) -> str:
+        return f"= {self.value:g}"
+
+
+KINDS: dict[str, type[Intervention]] = {c.kind: c for c in (Ablate, Scale, Steer, Patch, Clamp)}
+
+
+def from_json(data: Mapping[str, Any]) -> Intervention:
+    """Read an intervention written by ``to_json`` or sent by a view.
+
+    Raises
+    ------
+    InterventionError
+        For an unknown kind or field; the message lists those there are.
+    """
+    values = dict(data)
+    kind = values.pop("kind", "ablate")
+    if kind not in KINDS:
+        raise InterventionError(f"there is no intervention {kind!r}; choose {', '.join(KINDS)}")
+    known = {f.name for f in fields(KINDS[kind])} - {"id"}
+    unknown = set(values) - known
+    if unknown:
+        raise InterventionError(
+            f"{kind} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(known))}"
+        )
+    try:
+        return KINDS[kind](**values)
+    except TypeError as error:
+        raise InterventionError(f"{kind} is incomplete: {error}") from error
+
+
+class Interventions(Sequence[Intervention]):
+    """The ordered list of what is done to the model, with undo and redo.
+
+    They are applied in model order; where several change the same activation, in list order.
+
+    Parameters
+    ----------
+    check
+        Called with each intervention before it is taken; returns it or raises.
+    changed
+        Called after every change.
+
+    Examples
+    --------
+    >>> session.interventions
+    0 ● ablate z 9.6 (zero)
+    """
+
+    def __init__(
+        self, check: Check | None = None, changed: Callable[[], None] | None = None
+    ) -> None:
+        self._check = check or (lambda item: item)
+        self._changed = changed or (lambda: None)
+        self._lock = threading.RLock()
+        self._items: tuple[Intervention, ...] = ()
+        self._undo: list[tuple[Intervention, ...]] = []
+        self._redo: list[tuple[Intervention, ...]] = []
+
+    @property
+    def active(self) -> tuple[Intervention, ...]:
+        """Those that are on, in order."""
+        return tuple(i for i in self._items if i.on)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What the active ones do; equal keys give equal activations."""
+        return tuple(i.key for i in self.active)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to undo."""
+        return bool(self._undo)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something to redo."""
+        return bool(self._redo)
+
+    def add(self, item: Intervention | Mapping[str, Any]) -> Intervention:
+        """Append an intervention (or its JSON) and return it."""
+        new = self._check(item if isinstance(item, Intervention) else from_json(item))
+        with self._lock:
+            self._set((*self._items, new))
+        self._changed()
+        return new
+
+    def checked(
+        self, items: Iterable[Intervention | Mapping[str, Any]]
+    ) -> tuple[Intervention, ...]:
+        """Return interventions (or their JSON) that fit the model, without taking them."""
+        return tuple(self._check(i if isinstance(i, Intervention) else from_json(i)) for i in items)
+
+    def remove(self, which: int | Intervention) -> None:
+        """Remove one, by index or itself."""
+        with self._lock:
+            index = self._index(which)
+            self._set(self._items[:index] + self._items[index + 1 :])
+        self._changed()
+
+    def switch(self, which: int | Intervention, on: bool | None = None) -> None:  # noqa: FBT001
+        """Switch one on or off; None flips it."""
+        with self._lock:
+            index = self._index(which)
+            old = self._items[index]
+            new = replace(old, on=not old.on if on is None else bool(on), id=old.id)
+            if new.on == old.on:
+                return
+            self._set((*self._items[:index], new, *self._items[index + 1 :]))
+        self._changed()
+
+    def move(self, which: int | Intervention, to: int) -> None:
+        """Move one to another place in the order."""
+        with self._lock:
+            index = self._index(which)
+            items = list(self._items)
+            if not -len(items) <= to < len(items):
+                raise IndexError(
+                    f"there are {len(items)} interventions; {to} is no place among them"
+                )
+            item = items.pop(index)
+            items.insert(to % (len(items) + 1), item)
+            self._set(tuple(items))
+        self._changed()
+
+    def toggle(self, spec: Intervention | Mapping[str, Any]) -> Intervention | None:
+        """Add the intervention, or remove those with the same target: what a click in a view does.
+
+        Returns
+        -------
+        Intervention or None
+            The one added, or None when it was removed.
+        """
+        new = self._check(spec if isinstance(spec, Intervention) else from_json(spec))
+        with self._lock:
+            left = tuple(i for i in self._items if i.target != new.target)
+            removed = len(left) < len(self._items)
+            self._set(left if removed else (*self._items, new))
+        self._changed()
+        return None if removed else new
+
+    def clear(self) -> None:
+        """Remove all; can be undone."""
+        self.load([])
+
+    def load(self, items: Iterable[Intervention | Mapping[str, Any]]) -> None:
+        """Replace all by ``items`` (or their JSON); can be undone."""
+        new = self.checked(items)
+        with self._lock:
+            if not new and not self._items:
+                return
+            self._set(new)
+        self._changed()
+
+    def undo(self) -> bool:
+        """Take back the last change; returns False when there is none."""
+        return self._travel(self._undo, self._redo)
+
+    def redo(self) -> bool:
+        """Repeat the change taken back last; returns False when there is none."""
+        return self._travel(self._redo, self._undo)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return plain JSON that :meth:`load` reads back."""
+        return [i.to_json() for i in self._items]
+
+    def describe(self) -> list[str]:
+        """Return one line per intervention, ``ablate z 9.6 (zero)``."""
+        return [i.describe() for i in self._items]
+
+    def frame(self) -> Any:
+        """Return the list as a data frame."""
+        import pandas as pd
+
+        rows = [
+            {"kind": i.kind, "where": i.where(), "how": i.how(), "on": i.on} for i in self._items
+        ]
+        return pd.DataFrame(rows, columns=["kind", "where", "how", "on"])
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+    def __iter__(self) -> Iterator[Intervention]:
+        return iter(self._items)
+
+    def __repr__(self) -> str:
+        if not self._items:
+            return "no interventions"
+        return "\n".join(f"{n} {'●' if i.on else '○'} {i.describe()}" for n, i in enumerate(self))
+
+    def _index(self, which: int | Intervention) -> int:
+        if isinstance(which, Intervention):
+            for index, item in enumerate(self._items):
+                if item.id == which.id:
+                    return index
+            for index, item in enumerate(self._items):
+                if item.key == which.key:
+                    return index
+            raise InterventionError(f"{which.describe()} is not in the list")
+        if not -len(self._items) <= which < len(self._items):
+            raise InterventionError(
+                f"there is no intervention {which}; the list has {len(self._items)}"
+            )
+        return which % len(self._items)
+
+    def _set(self, items: tuple[Intervention, ...]) -> None:
+        self._undo.append(self._items)
+        self._redo.clear()
+        self._items = items
+
+    def _travel(self, there: list[Any], back: list[Any]) -> bool:
+        with self._lock:
+            if not there:
+                return False
+            back.append(self._items)
+            self._items = there.pop()
+        self._changed()
+        return True
+
+
+def _indices(value: Any, name: str) -> Indices:
+    if value is None:
+        return None
+    if isinstance(value, slice):
+        raise InterventionError(f"{name} is a number or a list; write list(range(…)) for a slice")
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    items = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    found = []
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise InterventionError(f"{name} is a number or a list of numbers, not {value!r}")
+        found.append(item)
+    if not found:
+        raise InterventionError(
+            f"{name} is an empty list: nothing would be changed; use None for all"
+        )
+    if len(set(found)) < len(found):
+        raise InterventionError(f"{name} names {found} twice; give each once")
+    return tuple(found)
+
+
+def _finite(value: Any, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InterventionError(f"{name} is a number, not {value!r}") from None
+    if not math.isfinite(number):
+        raise InterventionError(f"{name} is {number}; it has to be finite")
+    return number
+
+
+def _prompt_json(prompt: Any) -> dict[str, Any]:
+    if hasattr(prompt, "to_json"):
+        prompt = prompt.to_json()
+    if not isinstance(prompt, Mapping):
+        raise InterventionError("a source or reference is a prompt, as session.prompt(…) makes it")
+    return {k: v for k, v in prompt.items() if k not in {"answer", "foil"}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return dict(value) if isinstance(value, dict) else value
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ``(0, 1, 2, 7)`` as ``0–2,7``, and long lists by their size."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    if len(runs) > 6:
+        return f"{len(numbers)} of them"
+    return ",".join(f"{r[0]}–{r[-1]}" if len(r) > 2 else ",".join(map(str, r)) for r in runs)
