@@ -106,8 +106,9 @@ class Anatomy:
         first input comes.
         """
         trial = run(self.root, inputs)
-        attention = {path: self._attention_in(path) for path in self._block_paths()}
-        self.blocks = [read_block(trial, path, attention[path]) for path in self._block_paths()]
+        self.blocks = [
+            read_block(trial, path, self._attention_in(path)) for path in self._block_paths(self.stack)
+        ]
         self._order = {(e.path, e.port): e.order for e in trial.events}
         self._shapes = {(e.path, e.port): e.shape for e in trial.events}
         self._read_ends(trial)
@@ -115,10 +116,10 @@ class Anatomy:
         self.tried = True
         self._read_attention_calls(inputs)
 
-    def _block_paths(self) -> list[str]:
-        if self.stack is None:
+    def _block_paths(self, stack: str | None) -> list[str]:
+        if stack is None:
             return []
-        return [f"{self.stack}.{name}" for name, _ in self.root.get_submodule(self.stack).named_children()]
+        return [f"{stack}.{name}" for name, _ in self.root.get_submodule(stack).named_children()]
 
     def _attention_in(self, block: str) -> str | None:
         for name, module in self.root.get_submodule(block).named_modules():
@@ -134,11 +135,13 @@ class Anatomy:
         if first is not None and last is not None and first.tensor is not None:
             width = first.shape[-1]
             wanted = self._path_of("get_input_embeddings")
+            others = [trial.at(self._block_paths(path)[-1], "output") for path in self.stacks if path != self.stack]
+            begin = max((e.order for e in others if e is not None and e.order < first.order), default=-1)
             candidates = [
                 e
                 for e in trial.events
-                if e.port == "output" and e.order < first.order and len(e.shape) == 3
-                if e.shape[-1] == width
+                if e.port == "output" and begin < e.order < first.order and len(e.shape) == 3
+                if e.shape[-1] == width and not (isinstance(trial.modules[e.path], nn.Embedding) and e.path != wanted)
             ]
             start = next((e for e in candidates if e.path == wanted), next(iter(candidates), None))
             self.embed = None if start is None else start.path
@@ -221,11 +224,22 @@ class Anatomy:
         if layer is None:
             return self._places.get(name)
         block, facts = self.blocks[layer], self._facts.get(layer)
-        if name in ("q", "k", "v", "pattern"):
+        if name in ("q", "k", "v", "bias", "pattern"):
             if facts is None:
                 return None
             if name == "pattern":
                 return Location(str(block.attention), "computed", layout="batch head query key")
+            if name == "bias":
+                if not facts.bias:
+                    return None
+                return Location(
+                    str(block.attention),
+                    "attention_call",
+                    "position_bias",
+                    call=self._call,
+                    heads=facts.heads,
+                    layout="batch head query key bias",
+                )
             return Location(
                 str(block.attention),
                 "attention_call",
@@ -338,6 +352,20 @@ class Anatomy:
                 ends.append(self._order[block.output_projection, "input"])
             return min(ends) - 0.5
         return self._order.get((place.path, place.port), 0)
+
+    @property
+    def end(self) -> float:
+        """When the model's own output is reached; places before it allow a trace to stop early."""
+        return self._order.get(("", "output"), float("inf"))
+
+    def pattern_needs(self, layer: int) -> tuple[str, ...]:
+        """Names of the sites of this layer from which its pattern is computed."""
+        return ("q", "k", "bias") if self.attention(layer).bias else ("q", "k")
+
+    def prepare(self, batch: Mapping[str, Any] | Tensor) -> None:
+        """Explore a model whose input was not known, on its first input."""
+        if not self.tried:
+            self.explore(batch)
 
     def attention(self, layer: int) -> AttentionFacts:
         """Return how a layer turns q and k into a pattern.

@@ -26,7 +26,7 @@ class Location:
         `"input"` is the module's first input, `"output"` its output, `"attention_call"` an argument of the
         attention function inside the module, `"computed"` what is worked out from other sites (`pattern`).
     index
-        Entry of a tuple, name of an entry of an output (`"logits"`), or number of an argument of the attention call.
+        Entry of a tuple, name of an entry of an output (`"logits"`), or number or name of an argument of the attention call.
     call
         nnsight's label of the attention call, `"attention_interface_1"`.
     heads, d_head
@@ -67,7 +67,8 @@ class Location:
         """
         base = model + accessor(self.path)
         if self.port == "attention_call":
-            return f"{base}.source.{self.call}.inputs[0][{self.index}]"
+            which = f"[1][{self.index!r}]" if isinstance(self.index, str) else f"[0][{self.index}]"
+            return f"{base}.source.{self.call}.inputs{which}"
         if self.port == "computed":
             raise ValueError("This activation is computed from q and k; no part of the model holds it.")
         if self.index is None:
@@ -84,7 +85,8 @@ class Location:
         """Read the tensor as the model has it. Only inside a trace."""
         module = self.envoy(model)
         if self.port == "attention_call":
-            return getattr(module.source, str(self.call)).inputs[0][self.index]
+            args, kwargs = getattr(module.source, str(self.call)).inputs
+            return kwargs[self.index] if isinstance(self.index, str) else args[int(self.index or 0)]
         value = getattr(module, self.port)
         if self.index is None:
             return value
@@ -99,8 +101,11 @@ class Location:
         if self.port == "attention_call":
             call = getattr(module.source, str(self.call))
             args, kwargs = call.inputs
-            at = int(self.index or 0)
-            call.inputs = ((*args[:at], value, *args[at + 1 :]), kwargs)
+            if isinstance(self.index, str):
+                call.inputs = (args, {**kwargs, self.index: value})
+            else:
+                at = int(self.index or 0)
+                call.inputs = ((*args[:at], value, *args[at + 1 :]), kwargs)
         elif self.index is None:
             setattr(module, self.port, value)
         else:

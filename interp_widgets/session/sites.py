@@ -19,6 +19,7 @@ DIMS: Final[dict[str, tuple[str, ...]]] = {
     "q": ("head", "position", "d_head"),
     "k": ("kv_head", "position", "d_head"),
     "v": ("kv_head", "position", "d_head"),
+    "bias": ("head", "distance"),
     "pattern": ("head", "query", "key"),
     "z": ("position", "head", "d_head"),
     "attn_out": ("position", "d_model"),
@@ -28,7 +29,11 @@ DIMS: Final[dict[str, tuple[str, ...]]] = {
     "resid_post": ("position", "d_model"),
     "logits": ("position", "vocabulary"),
 }
-"""Dimensions of each standard site for one prompt; a batch puts `batch` first."""
+"""Dimensions of each standard site for one prompt; a batch puts `batch` first.
+
+`bias` is what a learned position bias adds to the scores (T5), by distance `key - query` from `1 - length` to
+`length - 1`; other families do not have it.
+"""
 
 STANDARD: Final[tuple[str, ...]] = tuple(DIMS)
 """The standard names, in the order in which a pre-norm block makes them."""

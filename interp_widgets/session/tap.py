@@ -41,7 +41,7 @@ class AttentionFacts:
     causal
         Whether a query sees only keys up to its own position.
     sinks
-        Whether each head has a learned extra logit in the softmax's sum (gpt-oss).
+        Learned extra logit of each head in the softmax's sum (gpt-oss); empty without.
     bias
         Whether a position bias is added to the scores (T5).
     """
@@ -54,7 +54,7 @@ class AttentionFacts:
     softcap: float | None = None
     window: int | None = None
     causal: bool = True
-    sinks: bool = False
+    sinks: tuple[float, ...] = ()
     bias: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
     mask = rest[0] if rest else kwargs.get("attention_mask")
     scaling = kwargs.get("scaling")
     softcap, window = kwargs.get("softcap"), kwargs.get("sliding_window")
-    causal = kwargs.get("is_causal")
+    causal, sinks = kwargs.get("is_causal"), kwargs.get("s_aux")
     if isinstance(mask, Tensor) and mask.shape[-2] > 1:
         causal = hides_the_future(mask)
     elif causal is None:
@@ -105,17 +105,17 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
         softcap=None if softcap is None else float(softcap),
         window=None if window is None else int(window),
         causal=bool(causal),
-        sinks=kwargs.get("s_aux") is not None,
+        sinks=() if sinks is None else tuple(sinks.detach().float().flatten().tolist()),
         bias=isinstance(kwargs.get("position_bias"), Tensor)
         and bool(torch.any(kwargs["position_bias"] != 0)),
     )
 
 
 def hides_the_future(mask: Tensor) -> bool:
-    """Whether an attention mask `[batch, head, query, key]` keeps the first query from the last key."""
+    """Whether an attention mask `[batch, head, query, key]` keeps the first query from the second key."""
     first_row = mask[0, 0, 0]
     hidden = ~first_row if mask.dtype == torch.bool else first_row < MASKED
-    return bool(hidden[-1]) and not bool(hidden[0])
+    return bool(hidden[1]) and not bool(hidden[0])
 
 
 def by_distance(bias: Tensor) -> Tensor:
