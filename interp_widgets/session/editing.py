@@ -150,18 +150,10 @@ def roles_of(layout: str, ndim: int) -> tuple[str, ...]:
 
 def apply_op(tensor: Tensor, dims: tuple[str, ...], op: Op, lengths: tuple[int, ...]) -> None:
     """Change ``tensor`` in place as ``op`` says."""
-    rows = tuple(range(tensor.shape[0])) if op.rows is None else op.rows
     item = op.item
-    relative = item.position is not None and any(p < 0 for p in item.position)
-    lengths = (
-        lengths
-        if len(lengths) == tensor.shape[0]
-        else (_size(tensor, dims, "position"),) * tensor.shape[0]
-    )
-    groups: dict[int, list[int]] = {}
-    for row in rows:
-        groups.setdefault(lengths[row] if relative else -1, []).append(row)
-    for group in groups.values():
+    if len(lengths) != tensor.shape[0]:
+        lengths = (_size(tensor, dims, "position"),) * tensor.shape[0]
+    for group in groups_of(op, lengths):
         length = min(lengths[row] for row in group)
         wanted = {
             "batch": None if len(group) == tensor.shape[0] else tuple(group),
@@ -172,6 +164,16 @@ def apply_op(tensor: Tensor, dims: tuple[str, ...], op: Op, lengths: tuple[int, 
         index = index_of(tensor.shape, dims, wanted)
         old = tensor[index]
         tensor[index] = _new(tensor, dims, op, old, wanted, [lengths[row] for row in group])
+
+
+def groups_of(op: Op, lengths: tuple[int, ...], *, by_length: bool = False) -> list[list[int]]:
+    """Return the rows that ``op`` changes, together where its positions mean the same in all of them."""
+    rows = range(len(lengths)) if op.rows is None else op.rows
+    relative = op.item.position is not None and any(p < 0 for p in op.item.position)
+    groups: dict[int, list[int]] = {}
+    for row in rows:
+        groups.setdefault(lengths[row] if relative or by_length else -1, []).append(row)
+    return list(groups.values())
 
 
 def _new(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from interp_widgets.session import loading
-from interp_widgets.session.editing import pattern_of_call
+from interp_widgets.session.capture import capture
 from interp_widgets.session.errors import OutOfMemory
 from interp_widgets.session.sites import DIMS, Site
 from interp_widgets.session.tracing import edited
@@ -112,7 +112,7 @@ class Forward:
         fresh = self._guarded(prompt, wanted, stages)
         if prompt.is_batch:
             return fresh
-        return Activations({s: t[0] if _has_batch(s, t, prompt) else t for s, t in fresh.items()})
+        return Activations({site: tensor[0] for site, tensor in fresh.items()})
 
     def variants(
         self,
@@ -221,8 +221,16 @@ class Forward:
     ) -> Activations:
         session = self.session
         with session._operation():  # noqa: SLF001
-            args, kwargs = prompt.inputs()
-            fresh = read_sites(edited(session.model, stages), session.anatomy, sites, args, kwargs)
+            fresh = Activations(
+                capture(
+                    edited(session.model, stages),
+                    session.anatomy,
+                    prompt.batch(),
+                    sites,
+                    engine=session.engine,
+                    squeeze=False,
+                )
+            )
             self.count()
             for stage in stages:
                 if stage.site.name == "pattern" and stage.site in fresh:
@@ -258,27 +266,6 @@ class Forward:
         return text
 
 
-def read_sites(
-    model: Any, anatomy: Any, sites: Sequence[Site], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Activations:
-    """Read sites in one trace, in the order in which a forward pass reaches them; it stops at the last."""
-    places = sorted(((anatomy.locate(s), s) for s in sites), key=lambda p: anatomy.order(p[0]))
-    found = Activations()
-    with model.trace(*args, **kwargs) as tracer:
-        for place, site in places:
-            found[site] = _read(model, place, site, anatomy)
-        tracer.stop()
-    return found
-
-
-def _read(model: Any, place: Any, site: Site, anatomy: Any) -> Tensor:
-    if site.name == "pattern":
-        source = anatomy.locate("v", site.layer)
-        return pattern_of_call(*getattr(source.envoy(model).source, str(source.call)).inputs)
-    value = place.to_heads(place.read(model))
-    return value[0] if isinstance(value, tuple) else value
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory is short, on any device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -288,6 +275,3 @@ def is_out_of_memory(error: BaseException) -> bool:
         sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
     )
 
-
-def _has_batch(site: Site, tensor: Tensor, prompt: Any) -> bool:
-    return tensor.ndim > 0 and tensor.shape[0] == len(prompt.lengths)

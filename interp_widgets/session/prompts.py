@@ -91,6 +91,11 @@ class Prompt:
             return self.session.inputs_for(values=self.values)
         return self.session.inputs_for(ids=torch.tensor([self.ids]))
 
+    def batch(self) -> Any:
+        """Return the same as one mapping of keyword arguments, or as the one positional input."""
+        args, kwargs = self.inputs()
+        return args[0] if args else kwargs
+
     def repeat(self, rows: int) -> PromptBatch:
         """Return a batch of ``rows`` copies."""
         return PromptBatch((self,) * rows)
@@ -212,6 +217,11 @@ class PromptBatch:
             values = [p.values for p in self.prompts if p.values is not None]
             return self.session.inputs_for(values=torch.cat(values))
         return self.session.inputs_for(ids=self.ids, mask=self.mask)
+
+    def batch(self) -> Any:
+        """Return the same as one mapping of keyword arguments, or as the one positional input."""
+        args, kwargs = self.inputs()
+        return args[0] if args else kwargs
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON that :meth:`Session.prompts` reads back."""

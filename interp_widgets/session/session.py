@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from interp_widgets.session import loading
+from interp_widgets.session import engines, loading
 from interp_widgets.session.anatomy import Anatomy
 from interp_widgets.session.cache import Cache
 from interp_widgets.session.editing import Stage, plan
@@ -94,7 +94,7 @@ class Session:
             name = model
         self.worker = worker_of(module, name or type(module).__name__)
         self.worker.users += 1
-        self.engine = engine
+        self.engine = engines.engine(engine)
         self._signature = loading.Signature(module)
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")
@@ -237,9 +237,14 @@ class Session:
         """
         prompt = self._own(prompt)
         stages = self._stages(prompt, self.interventions.active)
+        model = edited(self.model, stages)
+        if not isinstance(self.engine, engines.LocalEngine | engines.NDIFEngine):
+            return self.engine.trace(model, prompt.batch())
+        if isinstance(self.engine, engines.NDIFEngine):
+            kwargs.setdefault("remote", self.engine.remote)
         args, inputs = prompt.inputs()
         tracer = functools.partial(SessionTracer, self.worker, self._forward.count)
-        return edited(self.model, stages).trace(*args, tracer_cls=tracer, **inputs, **kwargs)
+        return model.trace(*args, tracer_cls=tracer, **inputs, **kwargs)
 
     def capture(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from nnsight.intervention.tracer import InterleavingTracer
 from nnsight.tracing.tracer import skip_context, skippable
@@ -11,6 +12,8 @@ from nnsight.tracing.tracer import skip_context, skippable
 from interp_widgets.session.errors import SessionBusyError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from interp_widgets.session.editing import Stage
     from interp_widgets.session.worker import Worker
 
@@ -39,14 +42,14 @@ class SessionTracer(InterleavingTracer):
         self.worker = worker
         self.passed = passed
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave lock and session at home when the trace travels."""
+    def __reduce__(self) -> Any:
+        """Travel as nnsight's plain tracer: lock and session stay at home."""
         state = super().__getstate__()
         state.pop("worker", None)
         state.pop("passed", None)
-        return state
+        return copyreg.__newobj__, (InterleavingTracer,), state  # type: ignore[attr-defined]
 
-    def __enter__(self) -> SessionTracer:
+    def __enter__(self) -> Self:
         """Take the lock and capture the block; the frame depth is what nnsight expects."""
         if self.worker.tracing_here:
             raise SessionBusyError(
@@ -63,7 +66,12 @@ class SessionTracer(InterleavingTracer):
             raise
         return self
 
-    def __exit__(self, exc_type: Any, exc_value: Any, exc_traceback: Any) -> bool:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        exc_traceback: TracebackType | None,
+    ) -> bool:
         """Run the block and give the lock back, whatever happened."""
         try:
             self.passed()
