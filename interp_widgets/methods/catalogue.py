@@ -140,7 +140,7 @@ class Method:
             )
         result.arrays.update(kept)
         result.meta.setdefault("title", self.title)
-        model = session.model_info() if session is not None else {}
+        model = dict(session.model_info) if session is not None else {}
         result.recipe = Recipe(self.name, encoded, model, active, seed)
         result.session = session
         return result

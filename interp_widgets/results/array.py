@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from interp_widgets.results.base import Result, to_numpy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+MOST_ROWS = 20_000_000
 
 
 class ArrayResult(Result):
@@ -99,9 +103,21 @@ class ArrayResult(Result):
         return to_numpy(self.values[self.index(at)])
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per entry: the label of each dim and the value."""
+        """Return one row per entry: the label of each dim and the value.
+
+        Raises
+        ------
+        ValueError
+            Above 20 million entries, which as rows would take gigabytes.
+        """
         import pandas as pd
 
+        count = math.prod(self.sizes.values())
+        if count > MOST_ROWS:
+            raise ValueError(
+                f"a table of {count:,} entries helps nobody; take a slice as an array, "
+                f"for example result.sel({self.dims[0]}=0)"
+            )
         index = pd.MultiIndex.from_product(
             [range(size) for size in self.sizes.values()], names=self.dims
         )

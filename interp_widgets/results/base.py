@@ -171,7 +171,7 @@ class Result:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{path} is not a safetensors file: {error}") from error
-        if header.get("kind") not in KINDS:
+        if header.get("kind") not in KINDS or "meta" not in header:
             raise ValueError(f"{path} holds no result of interp_widgets")
         recipe = Recipe.from_json(header["recipe"]) if header.get("recipe") else None
         if recipe is not None and recipe.method not in METHODS:
@@ -196,12 +196,15 @@ def load(path: str | Path, session: LiveSession | None = None) -> Result:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """Copy a tensor or array to the host, C-ordered; bfloat16 becomes float32."""
+    """Return a tensor or array on the host, C-ordered; bfloat16 becomes float32.
+
+    It may share memory with the original: copy it before changing it.
+    """
     if isinstance(array, np.ndarray):
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
     import torch
 
     tensor = array.detach()
     if tensor.dtype == torch.bfloat16:
         tensor = tensor.float()
-    return np.ascontiguousarray(tensor.cpu().numpy())
+    return np.asarray(tensor.cpu().numpy(), order="C")

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class LensResult(Result):
     """Top tokens of every layer and position, with their probabilities.
 
-    Arrays, k best tokens first: ``ids`` and ``probs`` ``[layer, position, k]``; ``entropy`` (nats)
-    and ``kl`` to the final distribution (nats) ``[layer, position]``; with an answer also
-    ``answer_rank``, ``answer_prob`` and, with a foil, ``logit_difference``, each ``[layer,
-    position]``.
-    ``meta``: ``tokens``, ``layers`` (row labels), ``strings`` (token id as str → text).
+    Arrays, k best tokens first: ``ids``, ``probs`` and ``logits`` ``[layer, position, k]``;
+    ``entropy`` (nats) and ``kl`` to the final distribution (nats) ``[layer, position]``; with an
+    answer also ``answer_rank`` (0 is the best), ``answer_prob`` and, with a foil,
+    ``logit_difference``, each ``[layer, position]``.
+    ``meta``: ``tokens``, ``positions`` (of those tokens in the prompt), ``layers`` (row labels),
+    ``strings`` (token id as str → text).
 
     Examples
     --------
@@ -39,6 +40,11 @@ class LensResult(Result):
         """Row labels, first the embedding, last the final output."""
         return list(self.meta["layers"])
 
+    @property
+    def positions(self) -> list[int]:
+        """Where the columns are in the prompt."""
+        return list(self.meta.get("positions") or range(len(self.tokens)))
+
     def string(self, token_id: int) -> str:
         """Text of a token that occurs in the result."""
         return str(self.meta["strings"].get(str(int(token_id)), f"#{int(token_id)}"))
@@ -57,7 +63,7 @@ class LensResult(Result):
         layer, position, rank = np.indices(ids.shape).reshape(3, -1)
         columns = {
             "layer": np.asarray(self.layers, dtype=object)[layer],
-            "position": position,
+            "position": np.asarray(self.positions)[position],
             "token": np.asarray(self.tokens, dtype=object)[position],
             "rank": rank,
             "prediction": [self.string(i) for i in ids.reshape(-1)],

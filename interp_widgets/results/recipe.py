@@ -65,6 +65,8 @@ class Recipe:
         unknown = set(data) - set(cls.__dataclass_fields__)
         if unknown:
             raise ValueError(f"not a recipe of this version: unknown {', '.join(sorted(unknown))}")
+        if not isinstance(data.get("arguments", {}), dict):
+            raise ValueError('not a recipe: "arguments" must be an object')
         return cls(**data)
 
     def __str__(self) -> str:

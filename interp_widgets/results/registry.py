@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ class Registry:
         self.package = package
         self._entries: dict[str, Any] = {}
         self._loaded = False
+        self._loading = threading.RLock()
 
     def register(self, name: str) -> Callable[[Any], Any]:
         """Register the decorated class or function under ``name``."""
@@ -68,12 +70,17 @@ class Registry:
         return iter(sorted(self._entries))
 
     def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.walk_packages(package.__path__, prefix=f"{self.package}."):
-            importlib.import_module(module.name)
+        with self._loading:
+            if self._loaded:
+                return
+            self._loaded = True  # first, so that a module which asks while it loads gets an answer
+            try:
+                package = importlib.import_module(self.package)
+                for module in pkgutil.walk_packages(package.__path__, prefix=f"{self.package}."):
+                    importlib.import_module(module.name)
+            except BaseException:
+                self._loaded = False
+                raise
 
 
 METHODS = Registry("method", "interp_widgets.methods")
