@@ -1,0 +1,351 @@
+"""What every view does: traits, requests, live re-runs, its static twin, its end.
+
+A view is a subclass with four things of its own (docs/adding-a-view.md)::
+
+    @VIEWS.register("tokens")
+    class TokensView(View, bundle="tokens"):  # static/tokens.js, built from js/src/views/tokens.ts
+        def __init__(self, result, *, channel: int = 0, theme="auto"):
+            super().__init__(result, theme=theme, state={"channel": channel})
+
+        def describe(self): ...  # goes into the `spec` trait: JSON, no data
+        def first(self): ...  # optional: arrays of the first paint, by `Array`
+        def on_values(self, payload): ...  # answers the request "values"; may return `Array`s
+        def export_requests(self): ...  # what an exported page must be able to answer
+
+``self.current`` is the result of now, ``self.base`` the one the view was opened with;
+``self.pick(payload["mode"])`` returns the right one. A handler that touches the model (a forward
+pass, not a slice of captured data) is decorated with :func:`on_worker`.
+Requests every view answers: ``intervene``, ``undo``, ``redo``, ``retry``, ``select``, ``table``,
+``code``.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from interp_widgets.results.base import NotLiveError, Result
+from interp_widgets.views.requests import Requests
+from interp_widgets.views.selection import SelectionModel, selection_of
+from interp_widgets.views.wire import pack
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent.parent / "static"
+
+_UNBUILT = (
+    "export default {{render({{el}}) {{ el.textContent = "
+    "'The bundle {name}.js is missing: run `npm run build` in js/ and restart the kernel.'; }}}};"
+)
+
+
+class View(anywidget.AnyWidget):
+    """Base of all views.
+
+    Parameters
+    ----------
+    result
+        What is shown. With a session the view follows its interventions and selection.
+    theme
+        ``"auto"`` (default) follows the notebook; ``"light"`` or ``"dark"``.
+    state
+        What is shown first; the subclass's keyword arguments.
+
+    Attributes
+    ----------
+    current, base
+        The result of now, and the one the view was opened with. None after :meth:`close`.
+    error
+        The last error of the view's own JavaScript, for bug reports.
+
+    Raises
+    ------
+    TypeError
+        For a keyword that the view does not have.
+    """
+
+    spec = traitlets.Dict().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+    status = traitlets.Dict().tag(sync=True)
+    selection = traitlets.Unicode().tag(sync=True)
+    theme = traitlets.Enum(["auto", "light", "dark"], default_value="auto").tag(sync=True)
+
+    def __init_subclass__(cls, bundle: str = "", **options: Any) -> None:
+        if bundle:
+            script, style = STATIC / f"{bundle}.js", STATIC / "style.css"
+            cls._esm = script if script.is_file() else _UNBUILT.format(name=bundle)
+            cls._css = style if style.is_file() else ""
+        super().__init_subclass__(**options)
+
+    def __init__(
+        self, result: Result, *, theme: str = "auto", state: dict[str, Any] | None = None
+    ) -> None:
+        self.current: Any = result
+        self.base: Any = result
+        self.error: dict[str, Any] | None = None
+        self.revision = 0
+        self._title = result.title
+        self._guard = threading.RLock()
+        self._closed = False
+        self._twin: tuple[Any, str | None] = (None, None)
+        self._session = result.session
+        self._requests = Requests(self)
+        self._selection: SelectionModel = selection_of(self._session)
+        super().__init__(
+            spec=self._full_spec(),
+            state=dict(state or {}),
+            status={"phase": "live" if self.is_live else "static", "message": ""},
+            selection=self._selection.ref,
+            theme=theme,
+        )
+        self.on_msg(self._receive)
+        self._unsubscribe: Callable[[], None] | None = None
+        if self._session is not None:
+            self._unsubscribe = self._session.listen(self._on_event)
+
+    # What a subclass says about itself.
+
+    def describe(self) -> dict[str, Any]:
+        """Return the view's own part of ``spec``: plain JSON, small, no data."""
+        return {}
+
+    def first(self) -> dict[str, Any]:
+        """Return what the first paint needs; small :class:`Array` values are allowed.
+
+        They travel inside ``spec.first``; more than 1 MB belongs into a request.
+        """
+        return {}
+
+    def export_requests(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Name the requests that an exported page must be able to answer."""
+        return ()
+
+    def table(self, payload: dict[str, Any]) -> Any:
+        """Return the data frame behind "show as table"; by default the result's."""
+        return self.pick(payload.get("mode", "current")).frame()
+
+    # What is shown.
+
+    @property
+    def session(self) -> Any:
+        """The live session, or None."""
+        return self._session
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the view follows the session's interventions."""
+        return self._session is not None and self.base is not None and self.base.recipe is not None
+
+    @property
+    def changed(self) -> bool:
+        """Whether what is shown now differs from the base in its interventions."""
+        return self.current is not self.base and _done(self.current) != _done(self.base)
+
+    def pick(self, mode: str) -> Any:
+        """Return ``self.base`` for ``"base"``, else ``self.current``.
+
+        Raises
+        ------
+        NotLiveError
+            When the view is closed.
+        """
+        if self._closed:
+            raise NotLiveError("this view is closed; display the result again")
+        return self.base if mode == "base" else self.current
+
+    def set_result(self, result: Result) -> None:
+        """Show a new result in the place of the current one; the base stays."""
+        with self._guard:
+            if self._closed:
+                return
+            self.current = result
+            self.revision += 1
+            with self.hold_sync():
+                self.spec = self._full_spec()
+                self.status = {"phase": "live" if self.is_live else "static", "message": ""}
+
+    def _full_spec(self) -> dict[str, Any]:
+        result = self.current
+        spec: dict[str, Any] = {
+            "kind": result.kind,
+            "title": result.title,
+            "alt": _quiet(result.alt_text),
+            "recipe": str(result.recipe) if result.recipe else "",
+            "interventions": _done(result),
+            "revision": self.revision,
+            "changed": self.changed,
+            "live": self.is_live,
+        }
+        payload, buffers = pack({**self.describe(), "first": self.first()})
+        return {**spec, **payload, "buffers": buffers}
+
+    # Requests.
+
+    def _receive(self, _widget: Any, content: Any, buffers: Any) -> None:
+        if not isinstance(content, dict):
+            return
+        if content.get("kind") == "js-error":
+            self.error = {k: content.get(k) for k in ("message", "stack")}
+            log.error("%s: %s", self, content.get("message"))
+            return
+        self._requests.receive(content, buffers)
+
+    def answer(self, name: str, payload: dict[str, Any]) -> Any:
+        """Return what the request ``name`` is answered with, as a handler returns it.
+
+        Raises
+        ------
+        LookupError
+            When the view has no such request.
+        """
+        return self._requests.handler(name)(payload)
+
+    def on_intervene(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Add the intervention, or remove it when it is there."""
+        self._live().interventions.toggle(payload)
+        return {"interventions": self._live().interventions.to_json()}
+
+    def on_undo(self, _payload: dict[str, Any]) -> dict[str, Any]:
+        """Take the last change of the interventions back."""
+        return {"done": bool(self._live().interventions.undo())}
+
+    def on_redo(self, _payload: dict[str, Any]) -> dict[str, Any]:
+        """Make the change again that was undone last."""
+        return {"done": bool(self._live().interventions.redo())}
+
+    def on_retry(self, _payload: dict[str, Any]) -> dict[str, Any]:
+        """Run the recipe again, after an error."""
+        self._rerun()
+        return {}
+
+    def on_select(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Set fields of the shared selection (for hosts that cannot share a widget)."""
+        self._live().selection.set(**payload)
+        return {}
+
+    def on_table(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return up to ``limit`` (default 500) rows of :meth:`table`."""
+        limit = min(int(payload.get("limit", 500)), 5000)
+        frame = self.table(payload)
+        rows = frame.head(limit).astype(object).to_numpy().tolist()
+        return {
+            "columns": [str(c) for c in frame.columns],
+            "rows": [[_cell(v) for v in row] for row in rows],
+            "total": len(frame),
+        }
+
+    def on_code(self, _payload: dict[str, Any]) -> dict[str, Any]:
+        """Return Python that reproduces what is shown."""
+        code = getattr(self._session, "code", None)
+        recipe = f"# {self.current.recipe}\n" if self.current.recipe else ""
+        return {"code": recipe + (code() if code is not None else "")}
+
+    def _live(self) -> Any:
+        if self._session is None:
+            raise NotLiveError("this view has no session: load the result with a session first")
+        return self._session
+
+    # Following the session.
+
+    def _on_event(self, event: str) -> None:
+        if self._closed:
+            return
+        if event == "interventions" and self.is_live:
+            self._rerun()
+        elif event == "closed":
+            self.status = {"phase": "static", "message": "The session is closed."}
+
+    def _rerun(self) -> None:
+        session, source = self._live(), self.base
+        self.status = {"phase": "running", "message": "running again"}
+
+        def work() -> None:
+            self.set_result(source.rerun(session))
+
+        def done(job: Any) -> None:
+            error = getattr(job, "error", None)
+            if error is not None and type(error).__name__ != "Cancelled" and not self._closed:
+                self.status = {"phase": "error", "message": str(error)}
+
+        session.submit(work, key=f"view-{id(self)}", label=f"{self._title}, again", done=done)
+
+    # Output.
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Return one page that needs neither kernel nor network; write it to ``path`` if given."""
+        from interp_widgets.views.page import to_html
+
+        return to_html([self], path)
+
+    def png(self) -> str | None:
+        """Return the static twin as base64 PNG, or None where there is no renderer."""
+        result = self.current
+        if result is None:
+            return None
+        if self._twin[0] is not result:
+            try:
+                data = base64.b64encode(result.figure().png()).decode()
+            except Exception:
+                log.debug("no static twin for %s", self, exc_info=True)
+                data = None
+            self._twin = (result, data)
+        return self._twin[1]
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**options)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        data = dict(data or {})
+        png = None if self._closed else self.png()
+        if png:
+            data["image/png"] = png
+        data["text/plain"] = repr(self) if self._closed else _quiet(self.current.text) or repr(self)
+        return data, metadata
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether :meth:`close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Stop following the session and let go of the data."""
+        if getattr(self, "_closed", True):
+            return
+        self._closed = True
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self._requests.cancel_all()
+        self.status = {"phase": "closed", "message": "This view was closed."}
+        self.current = self.base = None
+        self._twin = (None, None)
+        super().close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({getattr(self, '_title', '')!r})"
+
+
+def _done(result: Any) -> list[dict[str, Any]]:
+    recipe = getattr(result, "recipe", None)
+    return [i for i in recipe.interventions if i.get("on", True)] if recipe else []
+
+
+def _quiet(call: Callable[[], str]) -> str:
+    try:
+        return str(call())
+    except Exception:
+        log.debug("no text", exc_info=True)
+        return ""
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if value - value == 0 else str(value)
+    return value.item() if hasattr(value, "item") else str(value)

@@ -1,0 +1,104 @@
+// The selection that all views of a session share: token, layer, head, unit, feature, node, prompt.
+//
+//   view.selection.set({ layer: 3, head: 1 });      // other fields stay
+//   view.selection.on((value, changed) => …);       // also called for own changes
+//   view.selection.get().layer                      // number | null
+//
+// It lives in a hidden widget named by the `selection` trait, so that views of different cells and
+// of an exported page follow one another without Python. Hosts that cannot share a widget get the
+// request "select" instead.
+import type { Model, Wire } from "./wire.js";
+
+export interface SelectionValue {
+  token: number | null;
+  layer: number | null;
+  head: number | null;
+  unit: number | null;
+  feature: number | null;
+  node: string | null;
+  prompt: string | null;
+}
+
+export const NOTHING: SelectionValue = {
+  token: null,
+  layer: null,
+  head: null,
+  unit: null,
+  feature: null,
+  node: null,
+  prompt: null,
+};
+
+export interface ModelHost {
+  getModel?(ref: string): Promise<any>;
+}
+
+type Listener = (value: SelectionValue, changed: Set<string>) => void;
+
+export class Selection {
+  private value: SelectionValue = { ...NOTHING };
+  private shared: Model | undefined;
+  private listeners = new Set<Listener>();
+
+  constructor(
+    private readonly wire: Wire,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /** Follows the hidden widget once it is there; until then the selection is the view's own. */
+  async connect(ref: string, host?: ModelHost): Promise<void> {
+    if (!ref || !host?.getModel) return;
+    const shared = (await host.getModel(ref)) as Model;
+    if (this.signal.aborted) return;
+    this.shared = shared;
+    const follow = () => this.take({ ...NOTHING, ...(shared.get("value") ?? {}) });
+    shared.on("change:value", follow);
+    this.signal.addEventListener("abort", () => shared.off("change:value", follow));
+    follow();
+  }
+
+  get(): SelectionValue {
+    return this.value;
+  }
+
+  set(patch: Partial<SelectionValue>): void {
+    const next = { ...this.value, ...patch };
+    if (!differing(this.value, next).size) return;
+    if (this.shared) {
+      this.shared.set("value", next);
+      try {
+        this.shared.save_changes();
+      } catch {
+        // Without a kernel the browser's views still follow one another.
+      }
+    } else {
+      this.wire.request("select", { ...patch }, { signal: this.signal }).catch(() => undefined);
+    }
+    this.take(next);
+  }
+
+  /** Selects these fields, or nothing where they are selected already. */
+  toggle(patch: Partial<SelectionValue>): void {
+    const current = this.value as unknown as Record<string, unknown>;
+    const same = Object.entries(patch).every(([k, v]) => current[k] === v);
+    this.set(same ? Object.fromEntries(Object.keys(patch).map((k) => [k, null])) : patch);
+  }
+
+  on(listener: Listener): void {
+    this.listeners.add(listener);
+    this.signal.addEventListener("abort", () => this.listeners.delete(listener));
+  }
+
+  private take(next: SelectionValue): void {
+    const changed = differing(this.value, next);
+    if (!changed.size) return;
+    this.value = next;
+    for (const listener of [...this.listeners]) listener(next, changed);
+  }
+}
+
+function differing(a: SelectionValue, b: SelectionValue): Set<string> {
+  const x = a as unknown as Record<string, unknown>;
+  const y = b as unknown as Record<string, unknown>;
+  return new Set(Object.keys(NOTHING).filter((k) => (x[k] ?? null) !== (y[k] ?? null)));
+}

@@ -1,0 +1,207 @@
+// Requests to the kernel and the arrays in their answers.
+//
+//   const wire = new Wire(model, signal);
+//   const { values } = await wire.request<{ values: NdArray }>("tile", { row: 0 }, { signal });
+//
+// request() resolves with the payload in which every {"$buffer": i, dtype, shape} is an NdArray
+// already; it rejects with a WireError (message, hint) or with an AbortError when its signal aborts.
+
+export interface Model {
+  get(key: string): any;
+  set(key: string, value: unknown): void;
+  save_changes(): void;
+  send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;
+  on(event: string, callback: (...args: any[]) => void): void;
+  off(event?: string | null, callback?: ((...args: any[]) => void) | null): void;
+}
+
+/** A C-ordered array. `data` holds the real numbers, scale and offset applied. */
+export interface NdArray {
+  data: Float32Array | Int32Array;
+  shape: number[];
+}
+
+export class WireError extends Error {
+  constructor(
+    message: string,
+    readonly hint = "",
+  ) {
+    super(message);
+    this.name = "WireError";
+  }
+}
+
+interface Descriptor {
+  $buffer: number;
+  dtype: "float16" | "float32" | "int32" | "uint8";
+  shape: number[];
+  scale?: number;
+  offset?: number;
+  /** uint8 only: the code that stands for NaN. */
+  nan?: number;
+}
+
+let halves: Float32Array | undefined;
+
+/** All 65,536 half floats; works where Float16Array does not exist. */
+function halfTable(): Float32Array {
+  if (halves) return halves;
+  halves = new Float32Array(65536);
+  for (let h = 0; h < 65536; h++) {
+    const sign = h & 0x8000 ? -1 : 1;
+    const exponent = (h >> 10) & 31;
+    const fraction = h & 1023;
+    halves[h] =
+      exponent === 0
+        ? sign * 2 ** -14 * (fraction / 1024)
+        : exponent === 31
+          ? fraction
+            ? Number.NaN
+            : sign * Number.POSITIVE_INFINITY
+          : sign * 2 ** (exponent - 15) * (1 + fraction / 1024);
+  }
+  return halves;
+}
+
+function bytesOf(view: DataView | ArrayBuffer | Uint8Array): ArrayBuffer {
+  if (view instanceof ArrayBuffer) return view.slice(0);
+  return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
+}
+
+export function decodeArray(d: Descriptor, buffers: readonly (DataView | ArrayBuffer)[]): NdArray {
+  const raw = buffers[d.$buffer];
+  if (raw === undefined) throw new WireError(`the answer lacks buffer ${d.$buffer}`);
+  const bytes = bytesOf(raw as DataView);
+  const size = d.shape.reduce((a, b) => a * b, 1);
+  let data: Float32Array | Int32Array;
+  if (d.dtype === "float32") data = new Float32Array(bytes);
+  else if (d.dtype === "int32") data = new Int32Array(bytes);
+  else if (d.dtype === "float16") {
+    const table = halfTable();
+    data = Float32Array.from(new Uint16Array(bytes), (h) => table[h] as number);
+  } else if (d.dtype === "uint8") {
+    const scale = d.scale ?? 1;
+    const offset = d.offset ?? 0;
+    data = Float32Array.from(new Uint8Array(bytes), (v) =>
+      v === d.nan ? Number.NaN : v * scale + offset,
+    );
+  } else throw new WireError(`unknown dtype ${String(d.dtype)}`);
+  if (data.length !== size) {
+    throw new WireError(`${data.length} numbers arrived for the shape [${d.shape.join(", ")}]`);
+  }
+  return { data, shape: d.shape };
+}
+
+/** Replaces every array descriptor in a payload by its NdArray. */
+export function decode(payload: unknown, buffers: readonly (DataView | ArrayBuffer)[] = []): any {
+  if (Array.isArray(payload)) return payload.map((p) => decode(p, buffers));
+  if (payload && typeof payload === "object") {
+    if ("$buffer" in payload) return decodeArray(payload as Descriptor, buffers);
+    return Object.fromEntries(
+      Object.entries(payload).map(([key, value]) => [key, decode(value, buffers)]),
+    );
+  }
+  return payload;
+}
+
+interface Waiting {
+  resolve(value: any): void;
+  reject(reason: unknown): void;
+}
+
+let wires = 0;
+
+export class Wire {
+  private waiting = new Map<string, Waiting>();
+  private next = 0;
+  private readonly prefix: string;
+
+  constructor(
+    private readonly model: Model,
+    private readonly signal: AbortSignal,
+  ) {
+    this.prefix = `${Date.now().toString(36)}-${(wires++).toString(36)}-${Math.random()
+      .toString(36)
+      .slice(2, 8)}`;
+    const listen = (message: any, buffers: DataView[]) => this.receive(message, buffers);
+    model.on("msg:custom", listen);
+    signal.addEventListener("abort", () => {
+      model.off("msg:custom", listen);
+      for (const [id, w] of [...this.waiting]) {
+        this.post({ kind: "cancel", id });
+        w.reject(abortError());
+      }
+      this.waiting.clear();
+    });
+  }
+
+  /** Asks the Python method on_<name>; arrays in the answer are decoded. */
+  request<T = any>(
+    name: string,
+    payload: Record<string, unknown> = {},
+    options: { signal?: AbortSignal } = {},
+  ): Promise<T> {
+    const { signal } = options;
+    if (this.signal.aborted || signal?.aborted) return Promise.reject(abortError());
+    const id = `${this.prefix}-${this.next++}`;
+    return new Promise<T>((resolve, reject) => {
+      const leave = () => {
+        this.waiting.delete(id);
+        this.post({ kind: "cancel", id });
+        reject(abortError());
+      };
+      const done = () => signal?.removeEventListener("abort", leave);
+      this.waiting.set(id, {
+        resolve: (value) => {
+          done();
+          resolve(value);
+        },
+        reject: (reason) => {
+          done();
+          reject(reason);
+        },
+      });
+      signal?.addEventListener("abort", leave, { once: true });
+      if (!this.post({ kind: "request", id, name, payload })) {
+        this.waiting.delete(id);
+        done();
+        reject(new WireError("The kernel is gone.", "Restart it and run the cell again."));
+      }
+    });
+  }
+
+  /** Sends without waiting for an answer; false when there is no kernel. */
+  post(content: unknown): boolean {
+    try {
+      this.model.send(content);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  private receive(message: any, buffers: DataView[] = []): void {
+    if (message?.kind !== "response") return;
+    const waiting = this.waiting.get(message.id);
+    if (!waiting) return;
+    this.waiting.delete(message.id);
+    if (!message.ok) {
+      const error = message.error ?? {};
+      waiting.reject(new WireError(error.message ?? "The request failed.", error.hint ?? ""));
+      return;
+    }
+    try {
+      waiting.resolve(decode(message.payload, buffers));
+    } catch (error) {
+      waiting.reject(error);
+    }
+  }
+}
+
+export function abortError(): DOMException {
+  return new DOMException("The view no longer needs the answer.", "AbortError");
+}
+
+export function isAbort(error: unknown): boolean {
+  return (error as { name?: string } | null)?.name === "AbortError";
+}

@@ -1,0 +1,2 @@
+// The runtime of an exported page: stub models that answer from a table, without a kernel.
+export {};
