@@ -81,8 +81,7 @@ def _grid(result: AttentionResult, style: Style, notes: list[str]) -> matplotlib
             canvas[a * step : a * step + size, h * step : h * step + size] = thumbs[a, h]
     figure = new_figure(style, min(style.width * layers / heads, style.width * 1.3) + 0.45)
     ax = figure.add_subplot()
-    cmap = style.cmap(signed=False).copy()
-    cmap.set_bad("#ffffff")
+    cmap = style.cmap(signed=False).with_extremes(bad="#ffffff")
     artist = ax.imshow(
         np.ma.masked_invalid(canvas), cmap=cmap, vmin=0, vmax=1, interpolation="nearest"
     )

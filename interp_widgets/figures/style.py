@@ -26,12 +26,10 @@ OKABE_ITO = {
 
 SEQUENTIAL = LinearSegmentedColormap.from_list(
     "iw_sequential", ["#ffffff", "#d6e6f2", "#8fbcdc", "#3f86be", "#14548f", "#08264d"]
-)
+).with_extremes(bad="#d9d9d9")
 DIVERGING = LinearSegmentedColormap.from_list(
     "iw_diverging", ["#0b3c73", "#3f86be", "#a9cde5", "#ffffff", "#f6bf9a", "#d9622b", "#7f2704"]
-)
-for _map in (SEQUENTIAL, DIVERGING):
-    _map.set_bad("#d9d9d9")
+).with_extremes(bad="#d9d9d9")
 
 HATCH_NEGATIVE = "////"
 
