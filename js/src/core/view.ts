@@ -351,6 +351,7 @@ export class View {
     this.showStatus();
     this.addModes();
     this.watchKernel();
+    this.keepKeys();
     this.selection.connect(this.model.get("selection") ?? "", this.host).catch(() => undefined);
   }
 
@@ -470,6 +471,21 @@ export class View {
       this.note(message || "This view was closed.", "info", undefined, "status");
     else if (phase === "static" && message) this.note(message, "info", undefined, "status");
     else this.note("", "info", undefined, "status");
+  }
+
+  /**
+   * JupyterLab listens to keys before any element does. While the focus is inside the view, plain
+   * keys belong to the view and chords such as Shift+Enter or Ctrl+S to the notebook.
+   */
+  private keepKeys(): void {
+    const listen = (event: KeyboardEvent) => {
+      if (!event.composedPath().includes(this.el)) return;
+      const chord = event.ctrlKey || event.metaKey || event.altKey;
+      const runs = event.shiftKey && event.key === "Enter";
+      const own = (!chord || ["Home", "End"].includes(event.key)) && !runs;
+      this.el.toggleAttribute("data-lm-suppress-shortcuts", own);
+    };
+    window.addEventListener("keydown", listen, { capture: true, signal: this.signal });
   }
 
   private watchKernel(): void {

@@ -1,0 +1,83 @@
+// A cache of answers by key that asks only for what is on the screen.
+//
+//   const tiles = new Tiles((key, signal) => view.request("tile", { … }, { signal }),
+//                           { done: draw, failed: (e) => view.report(e) });
+//   tiles.show(["0,0", "0,1"]);      // asks for the missing ones, cancels those no longer shown
+//   tiles.get("0,0");                // the answer, or undefined while it is under way
+//   tiles.clear();                   // a new revision: forget everything
+//
+// The last `keep` answers stay, least recently shown out first.
+
+export interface TilesOptions {
+  done(): void;
+  failed(error: unknown): void;
+  keep?: number;
+}
+
+export class Tiles<T> {
+  private readonly cache = new Map<string, T>();
+  private readonly asked = new Map<string, AbortController>();
+
+  constructor(
+    private readonly load: (key: string, signal: AbortSignal) => Promise<T>,
+    private readonly options: TilesOptions,
+  ) {}
+
+  get(key: string): T | undefined {
+    const found = this.cache.get(key);
+    if (found !== undefined) {
+      this.cache.delete(key);
+      this.cache.set(key, found);
+    }
+    return found;
+  }
+
+  put(key: string, value: T): void {
+    this.cache.set(key, value);
+    const keep = this.options.keep ?? 64;
+    for (const old of this.cache.keys()) {
+      if (this.cache.size <= keep) break;
+      this.cache.delete(old);
+    }
+  }
+
+  get waiting(): number {
+    return this.asked.size;
+  }
+
+  show(keys: readonly string[]): void {
+    const wanted = new Set(keys);
+    for (const [key, controller] of [...this.asked]) {
+      if (wanted.has(key)) continue;
+      this.asked.delete(key);
+      controller.abort();
+    }
+    for (const key of wanted) {
+      if (!this.cache.has(key) && !this.asked.has(key)) this.ask(key);
+    }
+  }
+
+  clear(): void {
+    for (const controller of this.asked.values()) controller.abort();
+    this.asked.clear();
+    this.cache.clear();
+  }
+
+  private ask(key: string): void {
+    const controller = new AbortController();
+    this.asked.set(key, controller);
+    this.load(key, controller.signal).then(
+      (value) => {
+        if (this.asked.get(key) !== controller) return;
+        this.asked.delete(key);
+        this.put(key, value);
+        this.options.done();
+      },
+      (error) => {
+        if (this.asked.get(key) !== controller) return;
+        this.asked.delete(key);
+        this.options.failed(error);
+      },
+    );
+  }
+}
