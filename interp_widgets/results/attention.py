@@ -1,4 +1,4 @@
-"""Who looks at whom: attention kept as q and k, patterns worked out for the part that is looked at."""
+"""Who looks at whom: attention kept as q and k, patterns worked out when looked at."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEAD_SCORES: Final[dict[str, str]] = {
     "previous_token": "mean weight on the token just before",
     "first_token": "mean weight on the first token",
     "duplicate_token": "mean weight on earlier copies of the same token",
-    "induction": "mean weight on tokens that followed earlier copies of the same token (arXiv:2209.11895)",
+    "induction": "mean weight on what followed earlier copies of the token (arXiv:2209.11895)",
     "entropy": "mean entropy of a query's weights, in nats",
 }
 """Scores of a head; each is a mean over the queries it is defined for, NaN if there are none."""
@@ -33,13 +33,14 @@ Pool = Literal["max", "mean"]
 class AttentionResult(Result):
     """Attention of a prompt.
 
-    Arrays: `q [layer, head, position, d_head]` and `k [layer, kv_head, position, d_head]` (also `v`; `bias
-    [layer, head, 2 * position - 1]` for a position bias by distance; `valid [position]`, 1 for real keys),
-    or ready `pattern [layer, head, query, key]`. Memory grows with the number of tokens, not with its square.
+    Arrays: `q [layer, head, position, d_head]` and `k [layer, kv_head, position, d_head]` (also
+    `v`; `bias [layer, head, 2 * position - 1]` for a position bias by distance; `valid [position]`,
+    1 for real keys), or ready `pattern [layer, head, query, key]`. Memory grows with the number of
+    tokens, not with its square.
 
-    `meta`: `tokens`; `ids` (token ids, which the duplicate and induction scores compare; else the tokens are);
-    `layers`, the model's numbers of the layers held (all, from 0, by default); `facts`, one dict per layer
-    with `scaling`, `softcap`, `window`, `causal`, `sinks`.
+    `meta`: `tokens`; `ids` (token ids, which the duplicate and induction scores compare; else the
+    tokens are); `layers`, the model's numbers of the layers held (all, from 0, by default);
+    `facts`, one dict per layer with `scaling`, `softcap`, `window`, `causal`, `sinks`.
 
     Everywhere `layer` is the model's number of the layer.
 
@@ -60,7 +61,8 @@ class AttentionResult(Result):
             q, k = tuple(self.arrays["q"].shape), tuple(self.arrays["k"].shape)
             if len(q) != 4 or len(k) != 4 or q[0] != k[0] or q[3] != k[3] or q[1] % k[1]:
                 raise ValueError(
-                    f"q [layer, head, position, d_head] and k [layer, kv_head, position, d_head] do not fit: {q}, {k}"
+                    "q [layer, head, position, d_head] and k [layer, kv_head, position, d_head] do "
+                    f"not fit: {q}, {k}"
                 )
             layers, positions = q[0], k[2]
         else:
@@ -115,7 +117,9 @@ class AttentionResult(Result):
             If layers differ in shape (ask for fewer layers), or lengths do not fit.
         """
         if len({(tuple(a.shape), tuple(b.shape)) for a, b in zip(q, k, strict=True)}) > 1:
-            raise ValueError("these layers have heads of different shapes: ask for layers of one shape at a time")
+            raise ValueError(
+                "these layers have heads of different shapes: ask for layers of one shape at a time"
+            )
         arrays = {"q": torch.stack(list(q)), "k": torch.stack(list(k))}
         if valid is not None:
             arrays["valid"] = valid.to(torch.uint8)
@@ -165,7 +169,7 @@ class AttentionResult(Result):
     # patterns
 
     def pattern(self, *, layer: int, head: int) -> Tensor:
-        """Return one head's whole pattern, float32 `[query, key]`; rows add up to 1 (less with a sink).
+        """Return one head's whole pattern, float32 `[query, key]`; rows sum to 1, less with a sink.
 
         Raises
         ------
@@ -224,7 +228,9 @@ class AttentionResult(Result):
             lines.append(self._pooled_line(index, range(start, stop), cols, width, pool))
         return torch.stack(lines) if lines else torch.zeros(0, width)
 
-    def _pooled_line(self, index: tuple[int, int], rows: range, cols: range, width: int, pool: Pool) -> Tensor:
+    def _pooled_line(
+        self, index: tuple[int, int], rows: range, cols: range, width: int, pool: Pool
+    ) -> Tensor:
         parts = []
         for block in self._blocks(index, rows):
             cells = pool_columns(self._weights(index, block, cols), width, pool)
@@ -244,11 +250,13 @@ class AttentionResult(Result):
         """
         index = self._index(layer, head)
         if self.ready:
-            raise ValueError("this result holds ready patterns, not q and k, so there are no scores")
+            raise ValueError(
+                "this result holds ready patterns, not q and k, so there are no scores"
+            )
         return self._head(index).scores(self._range(query), self._range(key))
 
     def overview(self, size: int = 48, pool: Pool = "max") -> Tensor:
-        """Return every head as a thumbnail, float32 `[layer, head, size, size]`, worked out head by head."""
+        """Return every head as a thumbnail, float32 `[layer, head, size, size]`."""
         return torch.stack([self.layer_overview(layer, size, pool) for layer in self.layers])
 
     def layer_overview(self, layer: int, size: int = 48, pool: Pool = "max") -> Tensor:
@@ -259,7 +267,7 @@ class AttentionResult(Result):
         )
 
     def entropy(self, layer: int, head: int) -> Tensor:
-        """Return the entropy of each query's weights in nats, float32 `[query]`; NaN for padding."""
+        """Return the entropy of each query's weights in nats, `[query]`; NaN for padding."""
         index = self._index(layer, head)
         self._scan(index)
         return self._entropies[index]
@@ -295,11 +303,11 @@ class AttentionResult(Result):
         return self.head_score("first_token")
 
     def duplicate_token(self) -> np.ndarray:
-        """Return each head's mean weight on earlier copies of the query's token, `[layer, head]`."""
+        """Return each head's mean weight on earlier copies of a token, `[layer, head]`."""
         return self.head_score("duplicate_token")
 
     def induction(self) -> np.ndarray:
-        """Return each head's mean weight on what followed earlier copies of the query's token, `[layer, head]`."""
+        """Return each head's mean weight on what followed earlier copies, `[layer, head]`."""
         return self.head_score("induction")
 
     def _scan(self, index: tuple[int, int]) -> dict[str, float]:
@@ -316,7 +324,11 @@ class AttentionResult(Result):
         for rows in self._blocks(index, range(self._queries())):
             weights = self._weights(index, rows, range(self.positions)).cpu()
             i = torch.arange(rows.start, rows.stop)
-            here = real[i] if self._queries() == self.positions else torch.ones(len(rows), dtype=torch.bool)
+            here = (
+                real[i]
+                if self._queries() == self.positions
+                else torch.ones(len(rows), dtype=torch.bool)
+            )
             entropy = torch.special.entr(weights).sum(-1)
             entropies.append(torch.where(here, entropy, torch.nan))
             later = here & (i > first)
@@ -334,7 +346,9 @@ class AttentionResult(Result):
                 sums[name] += float(value[defined].double().sum())
                 counts[name] += int(defined.sum())
         self._entropies[index] = torch.cat(entropies)
-        self._scans[index] = {n: sums[n] / counts[n] if counts[n] else float("nan") for n in HEAD_SCORES}
+        self._scans[index] = {
+            n: sums[n] / counts[n] if counts[n] else float("nan") for n in HEAD_SCORES
+        }
         return self._scans[index]
 
     def _identities(self) -> Tensor:
@@ -353,7 +367,9 @@ class AttentionResult(Result):
 
     def _index(self, layer: int, head: int) -> tuple[int, int]:
         if layer not in self.meta["layers"]:
-            raise ValueError(f"there is no layer {layer} here; the layers are {_ranges(self.layers)}")
+            raise ValueError(
+                f"there is no layer {layer} here; the layers are {_ranges(self.layers)}"
+            )
         if not 0 <= head < self.n_heads:
             raise ValueError(f"there is no head {head}; the heads are 0 to {self.n_heads - 1}")
         return self.meta["layers"].index(layer), int(head)
@@ -394,7 +410,8 @@ class AttentionResult(Result):
         height = len(whole)
         first, last = rows.start // height, (rows.stop - 1) // height
         return [
-            range(max(rows.start, b * height), min(rows.stop, (b + 1) * height)) for b in range(first, last + 1)
+            range(max(rows.start, b * height), min(rows.stop, (b + 1) * height))
+            for b in range(first, last + 1)
         ]
 
     @torch.no_grad()
@@ -408,8 +425,12 @@ class AttentionResult(Result):
         start = rows.start // height * height
         key = (*index, start)
         if key not in self._normalisers:
-            self._normalisers[key] = head.normaliser(range(start, min(start + height, head.queries)))
-        return head.weights(rows, cols, self._normalisers[key][rows.start - start : rows.stop - start])
+            self._normalisers[key] = head.normaliser(
+                range(start, min(start + height, head.queries))
+            )
+        return head.weights(
+            rows, cols, self._normalisers[key][rows.start - start : rows.stop - start]
+        )
 
     # words
 
@@ -419,7 +440,11 @@ class AttentionResult(Result):
 
         scores = {name: self.head_score(name) for name in HEAD_SCORES}
         rows = [
-            {"layer": layer, "head": head, **{name: value[i, head] for name, value in scores.items()}}
+            {
+                "layer": layer,
+                "head": head,
+                **{name: value[i, head] for name, value in scores.items()},
+            }
             for i, layer in enumerate(self.layers)
             for head in range(self.n_heads)
         ]
@@ -433,16 +458,17 @@ class AttentionResult(Result):
             if name == "entropy" or np.isnan(values).all():
                 continue
             i, head = np.unravel_index(int(np.nanargmax(values)), values.shape)
-            lines.append(f"{name}: head {self.layers[i]}.{head} with {values[i, head]:.2f} ({meaning})")
+            lines.append(
+                f"{name}: head {self.layers[i]}.{head} with {values[i, head]:.2f} ({meaning})"
+            )
         return "\n".join(lines)
 
     def alt_text(self) -> str:
         """Say what is shown and how large it is."""
         shown = "".join(self.tokens[:8]).strip()
         rest = "…" if self.positions > 8 else ""
-        return (
-            f"Attention of {self.n_layers} layers with {self.n_heads} heads each over {self.positions} tokens: {shown}{rest}"
-        )
+        what = f"{self.n_layers} layers with {self.n_heads} heads each"
+        return f"Attention of {what} over {self.positions} tokens: {shown}{rest}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

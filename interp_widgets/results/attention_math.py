@@ -1,4 +1,4 @@
-"""Attention patterns from q and k: exact, in blocks, in float32, without ever holding all of `query × key`."""
+"""Attention patterns from q and k: exact, in float32, without holding all of `query × key`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class HeadScores:
     valid
         Which keys are real, bool `[position]`; None if all are.
     bias
-        Added to the scores by distance `key - query`: entry `positions - 1 + distance` of `[2 * positions - 1]`.
+        Added to the scores by distance `key - query`: entry `positions - 1 + distance` of `[2 *
+        positions - 1]`.
     sink
         Extra logit in the softmax's sum, whose share goes to no key.
     """
@@ -91,7 +92,7 @@ class HeadScores:
         return scores
 
     def normaliser(self, rows: range) -> Tensor:
-        """Return the log of each query's softmax sum, `[row]`; minus infinity for a query that sees nothing."""
+        """Return the log of each query's softmax sum, `[row]`; -inf if it sees nothing."""
         total = torch.logsumexp(self.scores(rows, self.reach(rows)), dim=-1)
         if self.sink is not None:
             total = torch.logaddexp(total, torch.full_like(total, self.sink))
@@ -136,7 +137,10 @@ def attention_pattern(q: Tensor, k: Tensor, **facts: object) -> Tensor:
 
 
 def pool_columns(values: Tensor, bins: int, how: str) -> Tensor:
-    """Pool the last dimension to `bins` cells, by `"max"` or `"mean"`: cell c holds entries `c*n//bins` to `(c+1)*n//bins`."""
+    """Pool the last dimension to `bins` cells by `"max"` or `"mean"`.
+
+    Cell c holds entries `c*n//bins` to `(c+1)*n//bins`.
+    """
     n = values.shape[-1]
     if bins >= n:
         return values

@@ -1,58 +1,38 @@
-"""Where a model keeps its parts: found by structure on a trial forward pass, for any family of transformers and any module."""
+"""Where a model keeps its parts, found by structure on a trial forward pass."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from torch import Tensor, nn
 
 from interp_widgets.session import tap
-from interp_widgets.session.blocks import Block, read_block
-from interp_widgets.session.location import Location, resolve
+from interp_widgets.session.blocks import Block, block_lists, choose_stack, read_block
+from interp_widgets.session.location import Location
 from interp_widgets.session.sites import DIMS, STANDARD, WITHOUT_LAYER, Site, SiteError, missing
 from interp_widgets.session.trial import Trial, example_inputs, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from interp_widgets.session.check import Check
     from interp_widgets.session.tap import AttentionFacts
-
-
-@dataclass
-class Check:
-    """What a check of the anatomy found.
-
-    Parameters
-    ----------
-    works
-        Shape of one tensor per standard site, without its batch dimension.
-    problems
-        Sites whose tensor did not look as it should, and why.
-    seconds
-        How long the check took.
-    """
-
-    works: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    problems: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 class Anatomy:
     """Where a model keeps its parts.
 
-    Make one with `Anatomy.of(model)`. The block list is the largest list of blocks of one class; inside a
-    block, parts are found by following which module reads what another wrote during one small forward pass.
+    Make one with `Anatomy.of(model)`. The block list is the largest list of blocks of one class;
+    inside a block, parts are found by following which module reads what another wrote during one
+    small forward pass.
 
     Parameters
     ----------
     model
         An nnsight model or a torch module.
     stack
-        Part of the path of the block list to use, for models with more than one (`"encoder"`, `"vision_model"`);
-        None takes the one with most parameters.
+        Part of the path of the block list to use, for models with more than one (`"encoder"`,
+        `"vision_model"`); None takes the one with most parameters.
     example
         Input of the trial forward pass; None makes the smallest input that the family takes.
 
@@ -69,12 +49,17 @@ class Anatomy:
     """
 
     def __init__(
-        self, model: Any, stack: str | None = None, example: Mapping[str, Any] | Tensor | None = None
+        self,
+        model: Any,
+        stack: str | None = None,
+        example: Mapping[str, Any] | Tensor | None = None,
     ) -> None:
         self.root: nn.Module = model if isinstance(model, nn.Module) else model._module  # noqa: SLF001  # nnsight's name for it
         self.model: Any = model
+        self._modules = {name for name, _ in self.root.named_modules() if name}
+        self._located: dict[Site, Location] = {}
         self.stacks = block_lists(self.root)
-        self.stack = _choose(self.stacks, stack)
+        self.stack = choose_stack(self.stacks, stack)
         self.embed: str | None = None
         self.final_norm: str | None = None
         self.unembed: str | None = self._path_of("get_output_embeddings")
@@ -102,12 +87,14 @@ class Anatomy:
     def explore(self, inputs: Mapping[str, Any] | Tensor) -> None:
         """Run the trial forward pass on `inputs` and read the structure off it.
 
-        Called by the constructor when the family's input is known; a plain module is explored when the
-        first input comes.
+        Called by the constructor when the family's input is known; a plain module is explored when
+        the first input comes.
         """
+        self._located.clear()
         trial = run(self.root, inputs)
         self.blocks = [
-            read_block(trial, path, self._attention_in(path)) for path in self._block_paths(self.stack)
+            read_block(trial, path, self._attention_in(path))
+            for path in self._block_paths(self.stack)
         ]
         self._order = {(e.path, e.port): e.order for e in trial.events}
         self._shapes = {(e.path, e.port): e.shape for e in trial.events}
@@ -135,13 +122,20 @@ class Anatomy:
         if first is not None and last is not None and first.tensor is not None:
             width = first.shape[-1]
             wanted = self._path_of("get_input_embeddings")
-            others = [trial.at(self._block_paths(path)[-1], "output") for path in self.stacks if path != self.stack]
-            begin = max((e.order for e in others if e is not None and e.order < first.order), default=-1)
+            others = [
+                trial.at(self._block_paths(path)[-1], "output")
+                for path in self.stacks
+                if path != self.stack
+            ]
+            begin = max(
+                (e.order for e in others if e is not None and e.order < first.order), default=-1
+            )
             candidates = [
                 e
                 for e in trial.events
                 if e.port == "output" and begin < e.order < first.order and len(e.shape) == 3
-                if e.shape[-1] == width and not (isinstance(trial.modules[e.path], nn.Embedding) and e.path != wanted)
+                if e.shape[-1] == width
+                and not (isinstance(trial.modules[e.path], nn.Embedding) and e.path != wanted)
             ]
             start = next((e for e in candidates if e.path == wanted), next(iter(candidates), None))
             self.embed = None if start is None else start.path
@@ -157,7 +151,9 @@ class Anatomy:
         if self.embed is not None:
             self._places["embed"] = Location(self.embed, "output")
         else:
-            self._why_not["embed"] = "no module turns the input into vectors of the residual stream's width"
+            self._why_not["embed"] = (
+                "no module turns the input into vectors of the residual stream's width"
+            )
         end = trial.at("", "output")
         if end is not None and end.tensor is not None and end.index in (None, "logits"):
             layout = "batch position vocabulary" if len(end.shape) == 3 else "batch class"
@@ -166,11 +162,11 @@ class Anatomy:
             self._why_not["logits"] = "the model has no output head"
 
     def _read_attention_calls(self, inputs: Mapping[str, Any] | Tensor) -> None:
-        """Trace the same input once more and look at what each layer tells the attention function."""
+        """Trace the same input and read what each layer tells the attention function."""
         layers = [i for i, block in enumerate(self.blocks) if block.attention is not None]
         if not layers:
             return
-        calls = read_calls(self.traceable(), {i: self._call_place(i) for i in layers}, inputs)
+        calls = tap.read_calls(self.traceable(), {i: self._call_place(i) for i in layers}, inputs)
         for layer, arguments in calls.items():
             self._facts[layer] = tap.read_facts(arguments)
 
@@ -196,7 +192,7 @@ class Anatomy:
 
     @property
     def kind(self) -> str:
-        """`"transformer"` (blocks with attention), `"blocks"` (blocks without) or `"modules"` (anything else)."""
+        """`"transformer"`, `"blocks"` (without attention) or `"modules"` (anything else)."""
         if not self.blocks:
             return "modules"
         return "transformer" if any(block.attention for block in self.blocks) else "blocks"
@@ -209,7 +205,9 @@ class Anatomy:
     @property
     def sites(self) -> tuple[str, ...]:
         """Standard names that this model has, in the order of `STANDARD`."""
-        return tuple(name for name in STANDARD if any(self._place(name, i) for i in self._layers(name)))
+        return tuple(
+            name for name in STANDARD if any(self._place(name, i) for i in self._layers(name))
+        )
 
     def layers_of(self, name: str) -> tuple[int, ...]:
         """Layers that have the standard site `name`; empty for `embed` and `logits`."""
@@ -255,7 +253,11 @@ class Anatomy:
                 return None
             width = self._shapes[place.path, "input"][-1]
             return Location(
-                place.path, "input", heads=facts.heads, d_head=width // facts.heads, layout=place.layout
+                place.path,
+                "input",
+                heads=facts.heads,
+                d_head=width // facts.heads,
+                layout=place.layout,
             )
         return place
 
@@ -282,21 +284,29 @@ class Anatomy:
         wanted = Site.parse(site)
         if layer is not None:
             wanted = Site(wanted.name, layer)
+        if wanted not in self._located:
+            self._located[wanted] = self._locate(wanted)
+        return self._located[wanted]
+
+    def _locate(self, wanted: Site) -> Location:
         if wanted.name in self._modules:
             return self._locate_module(wanted)
         if wanted.name not in DIMS:
-            raise missing(wanted, self.sites, "it is neither a standard name nor the path of a module")
+            raise missing(
+                wanted, self.sites, "it is neither a standard name nor the path of a module"
+            )
         if wanted.name in WITHOUT_LAYER:
             place = self._place(wanted.name, None)
         elif not self.blocks:
             raise missing(wanted, self.sites, "no list of repeated blocks was found")
         elif wanted.layer is None:
             raise SiteError(
-                f"{wanted.name!r} needs a layer: '{wanted.name}.0' to '{wanted.name}.{self.n_layers - 1}'."
+                f"{wanted.name!r} needs a layer: '{wanted.name}.0' to "
+                f"'{wanted.name}.{self.n_layers - 1}'."
             )
         elif not 0 <= wanted.layer < self.n_layers:
             raise SiteError(
-                f"There is no layer {wanted.layer}: this model's layers are 0 to {self.n_layers - 1}."
+                f"There is no layer {wanted.layer}: this model has 0 to {self.n_layers - 1}."
             )
         else:
             place = self._place(wanted.name, wanted.layer)
@@ -308,10 +318,6 @@ class Anatomy:
         if site.layer is None:
             return self._why_not.get(site.name, "")
         return self.blocks[site.layer].why_not.get(site.name, "")
-
-    @property
-    def _modules(self) -> dict[str, nn.Module]:
-        return {name: module for name, module in self.root.named_modules() if name}
 
     def _locate_module(self, site: Site) -> Location:
         shape = self._shapes.get((site.name, "output"))
@@ -378,44 +384,144 @@ class Anatomy:
         self.locate("pattern", layer)
         return self._facts[layer]
 
+    # sizes and kinds
+
+    @property
+    def n_heads(self) -> int:
+        """Query heads of a layer; 0 without attention."""
+        return self._any_facts.heads if self._any_facts else 0
+
+    @property
+    def n_kv_heads(self) -> int:
+        """Key/value heads of a layer; 0 without attention."""
+        return self._any_facts.kv_heads if self._any_facts else 0
+
+    @property
+    def d_head(self) -> int | None:
+        """Width of q and k per head."""
+        return self._any_facts.d_head if self._any_facts else None
+
+    @property
+    def d_model(self) -> int | None:
+        """Width of the residual stream."""
+        return self._width("resid_pre")
+
+    @property
+    def d_mlp(self) -> int | None:
+        """Hidden units of an MLP, None without or for mixtures of experts."""
+        return self._width("mlp_post")
+
+    @property
+    def vocabulary(self) -> int | None:
+        """Number of logits at each position, None for models that do not predict tokens."""
+        place = self._places.get("logits")
+        shape = () if place is None else self._shapes.get(("", "output"), ())
+        return shape[-1] if len(shape) == 3 else None
+
+    @property
+    def causal(self) -> bool:
+        """Whether every layer hides later tokens."""
+        return bool(self._facts) and all(facts.causal for facts in self._facts.values())
+
+    @property
+    def rotary(self) -> bool:
+        """Whether positions enter by rotating q and k (arXiv:2104.09864)."""
+        return any(name.endswith("inv_freq") for name, _ in self.root.named_buffers())
+
+    @property
+    def parallel(self) -> bool:
+        """Whether attention and MLP read the same residual stream: there is no resid_mid."""
+        return any(block.parallel for block in self.blocks)
+
+    @property
+    def post_norm(self) -> bool:
+        """Whether the residual stream itself is normalised after each addition (BERT)."""
+        return any(block.norm_after for block in self.blocks)
+
+    @property
+    def has_mlp(self) -> bool:
+        """Whether blocks have an MLP."""
+        return bool(self.layers_of("mlp_out"))
+
+    @property
+    def norm_style(self) -> str:
+        """Where a block normalises.
+
+        `"pre"` before attention and MLP, `"output"` what they return (OLMo 2), `"pre and output"`
+        (Gemma 2), `"post"` the sum (BERT), `"none"`.
+        """
+        block = next((b for b in self.blocks if b.norms), None)
+        if block is None:
+            return "none"
+        if block.norm_after:
+            return "post"
+        added = block.places.get("attn_out")
+        output = added is not None and added.path in block.norms
+        core = self._order.get((str(block.attention), "input"), float("inf"))
+        before = self._order[block.norms[0], "output"] < core
+        return "pre and output" if before and output else "output" if output else "pre"
+
+    @property
+    def _any_facts(self) -> AttentionFacts | None:
+        return next(iter(self._facts.values()), None)
+
+    def _width(self, name: str) -> int | None:
+        layers = self.layers_of(name)
+        if not layers:
+            return None
+        place = self.locate(name, layers[0])
+        return self._shapes[place.path, place.port][-1]
+
+    @property
+    def output_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each module's output in the trial forward pass."""
+        return {
+            path: shape
+            for (path, port), shape in self._shapes.items()
+            if port == "output" and shape
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the facts about the model as plain data."""
+        names = "kind stack n_layers n_heads n_kv_heads d_model d_head d_mlp vocabulary causal"
+        names += " rotary parallel norm_style embed final_norm unembed"
+        return {
+            "class": type(self.root).__name__,
+            **{name: getattr(self, name) for name in names.split()},
+            "sites": list(self.sites),
+            "attention": {str(layer): facts.to_json() for layer, facts in self._facts.items()},
+        }
+
+    def tree(self) -> dict[str, Any]:
+        """Return the module tree as nested plain data; see `module_tree`."""
+        from interp_widgets.session.module_tree import module_tree
+
+        return module_tree(self)
+
+    def result(self) -> Any:
+        """Return the module tree as a result of the kind "modules", which displays itself."""
+        from interp_widgets.results.modules import ModulesResult
+
+        title = f"Modules of {type(self.root).__name__}"
+        return ModulesResult({}, {"tree": self.tree(), "summary": self.summary(), "title": title})
+
+    def check(self, batch: Mapping[str, Any] | Tensor | None = None) -> Check:
+        """Capture every site in one trace and compare shapes with what the anatomy claims.
+
+        Parameters
+        ----------
+        batch
+            Input; None takes the trial's smallest input.
+
+        Raises
+        ------
+        ValueError
+            If no input is given and the family's is not known.
+        """
+        from interp_widgets.session.check import check
+
+        return check(self, batch)
+
     def __repr__(self) -> str:
-        return f"Anatomy({type(self.root).__name__}, {self.n_layers} layers, sites: {', '.join(self.sites)})"
-
-
-def block_lists(root: nn.Module) -> dict[str, int]:
-    """Return the paths of all lists of at least one equal block, outermost only, with their parameter counts."""
-    found: dict[str, int] = {}
-    for path, module in root.named_modules():
-        inside = any(path.startswith(f"{outer}.") for outer in found)
-        if inside or not isinstance(module, nn.ModuleList) or len(module) == 0:
-            continue
-        if len({type(child) for child in module}) == 1 and next(module[0].children(), None) is not None:
-            found[path] = sum(p.numel() for p in module.parameters())
-    return found
-
-
-def _choose(stacks: dict[str, int], wanted: str | None) -> str | None:
-    if not stacks:
-        return None
-    if wanted is None:
-        return max(stacks, key=lambda path: stacks[path])
-    fitting = [path for path in stacks if wanted in path]
-    if len(fitting) != 1:
-        raise ValueError(
-            f"stack={wanted!r} fits {len(fitting)} of this model's lists of blocks; they are: {', '.join(stacks)}."
-        )
-    return fitting[0]
-
-
-def read_calls(
-    model: Any, places: Mapping[int, Location], inputs: Mapping[str, Any] | Tensor
-) -> dict[int, tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Trace `inputs` and return `(args, kwargs)` of each layer's attention call."""
-    found: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
-    args, kwargs = ((inputs,), {}) if isinstance(inputs, Tensor) else ((), dict(inputs))
-    with torch.no_grad(), model.trace(*args, **kwargs) as tracer:
-        for layer, place in places.items():
-            call = getattr(resolve(model, place.path).source, str(place.call))
-            found[layer] = call.inputs
-        tracer.stop()
-    return found
+        name, sites = type(self.root).__name__, ", ".join(self.sites)
+        return f"Anatomy({name}, {self.n_layers} layers, sites: {sites})"

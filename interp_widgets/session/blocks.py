@@ -1,9 +1,11 @@
-"""The parts of one transformer block, read off a trial forward pass by following which module reads what another wrote."""
+"""The parts of a transformer block: which module reads what another wrote in a trial pass."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from torch import nn
 
 from interp_widgets.session.location import Location
 
@@ -92,7 +94,7 @@ def read_block(trial: Trial, path: str, attention: str | None) -> Block:
 
 
 def _read_attention(trial: Trial, block: Block, inside: list[Event], before: Event) -> Event | None:
-    """Find the output projection and what attention adds to the residual stream; return where attention ends."""
+    """Find what attention adds to the residual stream; return where attention ends."""
     core = trial.at(str(block.attention), "output")
     if core is None or core.tensor is None:
         block.why_not.update(dict.fromkeys(("z", "attn_out"), "its attention returns no tensor"))
@@ -109,7 +111,9 @@ def _read_attention(trial: Trial, block: Block, inside: list[Event], before: Eve
             None,
         )
     if projection is None:
-        block.why_not.update(dict.fromkeys(("z", "attn_out"), "its attention has no output projection"))
+        block.why_not.update(
+            dict.fromkeys(("z", "attn_out"), "its attention has no output projection")
+        )
         return core
     block.output_projection = projection.path
     block.places["z"] = Location(projection.path, "input", layout="batch position (head d_head)")
@@ -117,12 +121,14 @@ def _read_attention(trial: Trial, block: Block, inside: list[Event], before: Eve
     if last.shape == before.shape:
         block.places["attn_out"] = Location(last.path, "output", last.index)
     else:
-        block.why_not["attn_out"] = "what its attention returns does not have the shape of the residual stream"
+        block.why_not["attn_out"] = (
+            "what its attention returns does not have the shape of the residual stream"
+        )
     return max((last, core), key=lambda e: e.order)
 
 
 def _through_norms(trial: Trial, block: Block, inside: list[Event], start: Event) -> Event:
-    """Follow a tensor through norms that read nothing else (Gemma 2, OLMo 2) to what is added to the stream."""
+    """Follow a tensor through output norms (Gemma 2, OLMo 2) to what is added to the stream."""
     last = start
     for event in inside:
         if (
@@ -184,19 +190,53 @@ def _read_mlp(trial: Trial, block: Block, inside: list[Event], before: Event, af
         block.mlp = parent if parent != block.path and _holds_mlp(trial, parent) else source.path
     else:
         block.mlp = None if source is None else source.path
-        block.why_not["mlp_post"] = "its MLP is a mixture of experts, which run on a few tokens each"
+        block.why_not["mlp_post"] = (
+            "its MLP is a mixture of experts, which run on a few tokens each"
+        )
 
 
 def _holds_mlp(trial: Trial, parent: str) -> bool:
     start, end = trial.at(parent, "input"), trial.at(parent, "output")
-    linear = [e.path for e in trial.within(parent) if e.port == "output" and trial.is_linear(e.path)]
+    linear = [
+        e.path for e in trial.within(parent) if e.port == "output" and trial.is_linear(e.path)
+    ]
     return start is not None and end is not None and len(linear) > 1
 
 
 def _writer(events: list[Event], read: Event) -> Event | None:
-    """Return the first module that returned this memory: the one that made it, not those that passed it on."""
+    """Return the module that made this memory, not those that passed it on."""
     return next((e for e in events if e.port == "output" and e.storage == read.storage), None)
 
 
 def _below(path: str, parent: str | None) -> bool:
     return parent is not None and path.startswith(f"{parent}.")
+
+
+def block_lists(root: nn.Module) -> dict[str, int]:
+    """Return the paths of the outermost lists of equal blocks, with their parameter counts."""
+    found: dict[str, int] = {}
+    for path, module in root.named_modules():
+        inside = any(path.startswith(f"{outer}.") for outer in found)
+        if inside or not isinstance(module, nn.ModuleList) or len(module) == 0:
+            continue
+        if (
+            len({type(child) for child in module}) == 1
+            and next(module[0].children(), None) is not None
+        ):
+            found[path] = sum(p.numel() for p in module.parameters())
+    return found
+
+
+def choose_stack(stacks: dict[str, int], wanted: str | None) -> str | None:
+    """Return the list of blocks whose path holds `wanted`, or the one with most parameters."""
+    if not stacks:
+        return None
+    if wanted is None:
+        return max(stacks, key=lambda path: stacks[path])
+    fitting = [path for path in stacks if wanted in path]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"stack={wanted!r} fits {len(fitting)} of this model's lists of blocks; they are: "
+            f"{', '.join(stacks)}."
+        )
+    return fitting[0]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import nnsight
 import torch
 from torch import Tensor, nn
 
@@ -58,7 +59,8 @@ def capture(
     anatomy
         Where its parts are.
     batch
-        Keyword arguments of the model (`input_ids`, `attention_mask`, `pixel_values`, …), or its one input.
+        Keyword arguments of the model (`input_ids`, `attention_mask`, `pixel_values`, …), or its
+        one input.
     sites
         What to read; a name without a layer means all layers.
     engine
@@ -69,8 +71,9 @@ def capture(
     Returns
     -------
     dict of Site to Tensor
-        In the order asked, detached, shaped as `Site.dims` says (`resid_post [position, d_model]`), with
-        `batch` in front unless squeezed. Tensors can share memory with each other: do not write into them.
+        In the order asked, detached, shaped as `Site.dims` says (`resid_post [position, d_model]`),
+        with `batch` in front unless squeezed. Tensors can share memory with each other: do not
+        write into them.
 
     Raises
     ------
@@ -101,13 +104,17 @@ def capture(
     return {site: value[0] if one and value.ndim else value for site, value in values.items()}
 
 
-def _plan(anatomy: Anatomy, wanted: list[Site]) -> tuple[list[Location], dict[Site, list[Location]]]:
-    """Return the places to read, each once, in the order the model reaches them, and what patterns need."""
+def _plan(
+    anatomy: Anatomy, wanted: list[Site]
+) -> tuple[list[Location], dict[Site, list[Location]]]:
+    """Return the places to read in the model's order, and what patterns need."""
     places: dict[Location, None] = {}
     patterns: dict[Site, list[Location]] = {}
     for site in wanted:
         if site.name == "pattern":
-            needs = [anatomy.locate(name, site.layer) for name in anatomy.pattern_needs(site.layer or 0)]
+            needs = [
+                anatomy.locate(name, site.layer) for name in anatomy.pattern_needs(site.layer or 0)
+            ]
             patterns[site] = needs
             places.update(dict.fromkeys(needs))
         else:
@@ -116,12 +123,16 @@ def _plan(anatomy: Anatomy, wanted: list[Site]) -> tuple[list[Location], dict[Si
 
 
 def _read(
-    model: Any, anatomy: Anatomy, batch: Mapping[str, Any] | Tensor, places: list[Location], engine: Engine
+    model: Any,
+    anatomy: Anatomy,
+    batch: Mapping[str, Any] | Tensor,
+    places: list[Location],
+    engine: Engine,
 ) -> dict[Location, Tensor]:
     stop = anatomy.order(places[-1]) < anatomy.end
     with engine.trace(model, batch) as tracer:
         values = [place.read(model) for place in places]
-        values.save()
+        nnsight.save(values)
         if stop:
             tracer.stop()
     return dict(zip(places, values, strict=True))
@@ -179,7 +190,11 @@ def valid_keys(batch: Mapping[str, Any] | Tensor) -> Tensor | None:
 
 
 def _rows(batch: Mapping[str, Any] | Tensor) -> int:
-    tensors = [batch] if isinstance(batch, Tensor) else [v for v in batch.values() if isinstance(v, Tensor)]
+    tensors = (
+        [batch]
+        if isinstance(batch, Tensor)
+        else [v for v in batch.values() if isinstance(v, Tensor)]
+    )
     return int(tensors[0].shape[0]) if tensors and tensors[0].ndim else 1
 
 
@@ -205,7 +220,7 @@ def capture_with_grad(
     engine: Engine | None = None,
     squeeze: bool | None = None,
 ) -> Gradients:
-    """Read sites and the gradient of a metric with respect to them: one forward and one backward pass.
+    """Read sites and the gradient of a metric by them: one forward and one backward pass.
 
     Weights take no part in the gradient, so memory holds the activations' graph alone.
 
@@ -228,12 +243,15 @@ def capture_with_grad(
 
     Examples
     --------
-    >>> capture_with_grad(model, anatomy, batch, ["z"], lambda logits: logits[-1, 5] - logits[-1, 7])
+    >>> capture_with_grad(model, anatomy, batch, ["z"], lambda logits: logits[-1, 5] - logits[-1,
+    7])
     """
     anatomy.prepare(batch)
     wanted = anatomy.expand(sites)
     if any(site.name == "pattern" for site in wanted):
-        raise ValueError("A pattern is computed from q and k, not by the model: ask for the gradient of q, k or z.")
+        raise ValueError(
+            "A pattern is computed from q and k: ask for the gradient of q, k or z instead."
+        )
     end = anatomy.locate("logits")
     places, _ = _plan(anatomy, wanted)
     one = _rows(batch) == 1 if squeeze is None else squeeze
@@ -246,7 +264,9 @@ def capture_with_grad(
         for place in order:
             value = place.read(model)
             if place == seed_at:
-                value = value + torch.zeros((), dtype=value.dtype, device=value.device, requires_grad=True)
+                value = value + torch.zeros(
+                    (), dtype=value.dtype, device=value.device, requires_grad=True
+                )
                 place.write(model, value)
             read.append(value)
         logits = end.read(model)
@@ -255,7 +275,7 @@ def capture_with_grad(
         _check_metric(score)
         grads = torch.autograd.grad(score, read, allow_unused=True)
         kept = ([value.detach() for value in read], grads, score.detach())
-        kept.save()
+        nnsight.save(kept)
     values, gradients, number = kept
     tensors = dict(zip([*order, end], zip(values, gradients, strict=True), strict=True))
     result = Gradients({}, {}, number)
@@ -278,7 +298,10 @@ def _seed(
     else:
         floats = {k: v for k, v in batch.items() if isinstance(v, Tensor) and v.is_floating_point()}
         if floats:
-            return None, {**batch, **{k: v.detach().clone().requires_grad_() for k, v in floats.items()}}
+            return None, {
+                **batch,
+                **{k: v.detach().clone().requires_grad_() for k, v in floats.items()},
+            }
     return anatomy.locate("embed"), batch
 
 
@@ -295,9 +318,9 @@ def frozen(root: nn.Module) -> Iterator[None]:
     """Keep weights out of gradients, and give them back as they were."""
     free = [parameter for parameter in root.parameters() if parameter.requires_grad]
     for parameter in free:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
         for parameter in free:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad_(True)

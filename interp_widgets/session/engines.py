@@ -1,4 +1,4 @@
-"""Where a trace runs: on this machine, on NDIF through nnsight's remote execution, or on a cluster that a user plugs in."""
+"""Where a trace runs: here, on NDIF through nnsight, or on machines that a user plugs in."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ class EngineError(RuntimeError):
 class Engine(Protocol):
     """What runs a trace: the seam for other machines.
 
-    An engine has a `name` and opens nnsight's tracing context for an input. Everything that is read inside
-    the context has to be saved with `.save()`; what the engine returns may lie on another device.
-    A Ray engine, for example, is an object whose `trace` gives the context of an actor's copy of the model.
+    An engine has a `name` and opens nnsight's tracing context for an input. Everything that is read
+    inside the context has to be saved with `.save()`; what the engine returns may lie on another
+    device. A Ray engine, for example, is an object whose `trace` gives the context of an actor's
+    copy of the model.
 
     Examples
     --------
@@ -28,7 +29,7 @@ class Engine(Protocol):
     name: str
 
     def trace(self, model: Any, batch: Any) -> Any:
-        """Open nnsight's tracing context on `batch` (keyword arguments, or one positional input)."""
+        """Open nnsight's tracing context on `batch`: keyword arguments, or one input."""
 
 
 class LocalEngine:
@@ -43,13 +44,13 @@ class LocalEngine:
 
 
 class NDIFEngine:
-    """Runs on the National Deep Inference Fabric through nnsight's remote execution (arXiv:2407.14561).
+    """Runs on the National Deep Inference Fabric through nnsight (arXiv:2407.14561).
 
     Parameters
     ----------
     simulate
-        True serialises each trace as for a server and runs it here with this machine's own modules hidden
-        (nnsight's `remote="local"`): a test of remote use without a network.
+        True serialises each trace as for a server and runs it here with this machine's own modules
+        hidden (nnsight's `remote="local"`): a test of remote use without a network.
 
     Raises
     ------
@@ -67,8 +68,9 @@ class NDIFEngine:
 
         if not isinstance(model, Remotable):
             raise EngineError(
-                "NDIF runs models that its servers hold, named by a Hugging Face id; this session has a torch "
-                "module. Open the session with an id, Session('openai-community/gpt2', engine='ndif'), or use engine='local'."
+                "NDIF runs models that its servers hold, named by a Hugging Face id; this session "
+                "has a torch module. Open the session with an id, "
+                "Session('openai-community/gpt2', engine='ndif'), or use engine='local'."
             )
         args, kwargs = arguments(batch)
         return model.trace(*args, **kwargs, remote=self.remote)
@@ -89,7 +91,9 @@ def engine(name: str | Engine) -> Engine:
     """
     if not isinstance(name, str):
         if not isinstance(name, Engine):
-            raise EngineError(f"An engine has a name and trace(model, batch); {type(name).__name__} has not.")
+            raise EngineError(
+                f"An engine has a name and trace(model, batch); {type(name).__name__} has not."
+            )
         return name
     if name == "local":
         return LocalEngine()
@@ -97,9 +101,13 @@ def engine(name: str | Engine) -> Engine:
         return NDIFEngine(simulate=name == "ndif-simulated")
     if name == "ray":
         installed = importlib.util.find_spec("ray") is not None
-        start = "Ray is installed, but" if installed else "Ray is not installed (pip install ray), and"
+        start = (
+            "Ray is installed, but" if installed else "Ray is not installed (pip install ray), and"
+        )
         raise EngineError(
             f"{start} interp_widgets brings no Ray engine of its own: pass an object with name and "
-            "trace(model, batch) that opens the trace on your actor, Session(model, engine=my_engine)."
+            "trace(model, batch) that opens the trace on your actor: Session(model, engine=mine)."
         )
-    raise EngineError(f"There is no engine {name!r}; the engines are local, ndif, ndif-simulated, ray.")
+    raise EngineError(
+        f"There is no engine {name!r}; the engines are local, ndif, ndif-simulated, ray."
+    )

@@ -1,4 +1,4 @@
-"""Where one activation lives in a model: plain data, enough to read it, write it and print it as nnsight code."""
+"""Where one activation lives in a model: enough to read it, write it and print it as code."""
 
 from __future__ import annotations
 
@@ -23,23 +23,26 @@ class Location:
     path
         Path of the module as torch names it, `"transformer.h.5.attn.c_proj"`; `""` is the model.
     port
-        `"input"` is the module's first input, `"output"` its output, `"attention_call"` an argument of the
-        attention function inside the module, `"computed"` what is worked out from other sites (`pattern`).
+        `"input"` is the module's first input, `"output"` its output, `"attention_call"` an argument
+        of the attention function inside the module, `"computed"` what is worked out from other
+        sites (`pattern`).
     index
-        Entry of a tuple, name of an entry of an output (`"logits"`), or number or name of an argument of the attention call.
+        Entry of a tuple, name of an entry of an output (`"logits"`), or number or name of an
+        argument of the attention call.
     call
         nnsight's label of the attention call, `"attention_interface_1"`.
     heads, d_head
-        How the last dimension splits into heads (port input or output), or the heads it already has.
+        How the last dimension splits into heads (port input or output), or the heads it already
+        has.
     layout
         Dimensions of the tensor as the model has it, such as `"batch position (head d_head)"`.
     shared
-        True if something else of the model reads the same tensor, as the residual connection does: then a
-        write must happen in place, because a replacement would be seen by this module alone.
+        True if something else of the model reads the same tensor, as the residual connection does:
+        then a write must happen in place, because a replacement would be seen by this module alone.
 
     Examples
     --------
-    >>> Location("transformer.h.5.attn.c_proj", "input", heads=4, d_head=8, layout="batch position (head d_head)").expression()
+    >>> Location("transformer.h.5.attn.c_proj", "input").expression()
     'model.transformer.h[5].attn.c_proj.input'
     """
 
@@ -70,7 +73,9 @@ class Location:
             which = f"[1][{self.index!r}]" if isinstance(self.index, str) else f"[0][{self.index}]"
             return f"{base}.source.{self.call}.inputs{which}"
         if self.port == "computed":
-            raise ValueError("This activation is computed from q and k; no part of the model holds it.")
+            raise ValueError(
+                "This activation is computed from q and k; no part of the model holds it."
+            )
         if self.index is None:
             return f"{base}.{self.port}"
         if isinstance(self.index, str):
@@ -93,7 +98,7 @@ class Location:
         return value[self.index]
 
     def write(self, model: Any, value: Tensor) -> None:
-        """Put `value`, shaped as `read` returned it, in the tensor's place. Only inside a trace, after `read`."""
+        """Put `value` in the tensor's place, shaped as `read` gives it. Only inside a trace."""
         if self.shared:
             self.read(model).copy_(value)
             return
@@ -113,7 +118,7 @@ class Location:
             setattr(module, self.port, _replaced(whole, self.index, value))
 
     def to_heads(self, tensor: Tensor) -> Tensor:
-        """Split the last dimension into heads where it holds them: `[…, head d_head]` to `[…, head, d_head]`."""
+        """Split the last dimension into heads where it holds them: `[…, head, d_head]`."""
         if not self.split:
             return tensor
         return tensor.unflatten(-1, (self.heads or 1, self.d_head or -1))

@@ -1,7 +1,8 @@
 """The standard names of activations, and a name with its layer: a site.
 
-A site is written `"resid_post.3"`: a standard name, and the layer after a dot where the name has one layer each.
-Anything else is the path of a module of the model (`"encoder.layers.0.linear1"`) and stands for its output.
+A site is written `"resid_post.3"`: a standard name, and the layer after a dot where the name has
+one layer each. Anything else is the path of a module of the model (`"encoder.layers.0.linear1"`)
+and stands for its output.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ DIMS: Final[dict[str, tuple[str, ...]]] = {
 }
 """Dimensions of each standard site for one prompt; a batch puts `batch` first.
 
-`bias` is what a learned position bias adds to the scores (T5), by distance `key - query` from `1 - length` to
-`length - 1`; other families do not have it.
+`bias` is what a learned position bias adds to the scores (T5), by distance `key - query` from `1 -
+length` to `length - 1`; other families do not have it.
 """
 
 STANDARD: Final[tuple[str, ...]] = tuple(DIMS)
@@ -93,7 +94,8 @@ class Site:
             return cls(*site)
         if not isinstance(site, str):
             raise SiteError(
-                f"A site is written as 'resid_post.3' or ('resid_post', 3), not as {type(site).__name__}."
+                "A site is written as 'resid_post.3' or ('resid_post', 3), not as "
+                f"{type(site).__name__}."
             )
         text = site.strip()
         match = _WITH_LAYER.fullmatch(text)
@@ -101,7 +103,7 @@ class Site:
 
     @property
     def dims(self) -> tuple[str, ...]:
-        """Names of the dimensions for one prompt, such as `("position", "d_model")`; empty for a module path."""
+        """Dimensions for one prompt, `("position", "d_model")`; empty for a module path."""
         return DIMS.get(self.name, ())
 
     def __str__(self) -> str:

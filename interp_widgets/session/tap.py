@@ -1,6 +1,7 @@
 """The attention call: where a module hands q, k, v to the attention function, and what it tells it.
 
-Every attention of transformers 5 calls one function through a variable `attention_interface`; its last call is the tap.
+Every attention of transformers 5 calls one function through a variable `attention_interface`; its
+last call is the tap.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
+from interp_widgets.session.engines import LocalEngine
+from interp_widgets.session.location import Location, resolve
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
 CALLEE: Final = "attention_interface"
@@ -63,7 +69,7 @@ class AttentionFacts:
 
 
 def call_label(module: nn.Module) -> str | None:
-    """Return nnsight's label of the last attention call in the module's forward, None if there is none.
+    """Return nnsight's label of the last attention call in a module's forward, None without.
 
     nnsight numbers bindings and calls of a name together, in the order of the source.
     """
@@ -112,14 +118,16 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
 
 
 def hides_the_future(mask: Tensor) -> bool:
-    """Whether an attention mask `[batch, head, query, key]` keeps the first query from the second key."""
+    """Whether a mask `[batch, head, query, key]` keeps the first query from the second key."""
     first_row = mask[0, 0, 0]
     hidden = ~first_row if mask.dtype == torch.bool else first_row < MASKED
     return bool(hidden[1]) and not bool(hidden[0])
 
 
 def by_distance(bias: Tensor) -> Tensor:
-    """Compress a position bias that depends on `key - query` alone: `[head, query, key]` to `[head, 2 * length - 1]`.
+    """Compress a position bias that depends on `key - query` alone.
+
+    From `[head, query, key]` to `[head, 2 * length - 1]`.
 
     Entry `length - 1 + d` of the result holds distance d. Memory is linear in the length.
 
@@ -133,5 +141,20 @@ def by_distance(bias: Tensor) -> Tensor:
     rows = torch.linspace(0, length - 1, min(length, 8)).long().tolist()
     for row in rows:
         if not torch.equal(bias[:, row], compact[:, length - 1 - row : 2 * length - 1 - row]):
-            raise ValueError("The position bias depends on more than the distance between query and key.")
+            raise ValueError(
+                "The position bias depends on more than the distance between query and key."
+            )
     return compact
+
+
+def read_calls(
+    model: Any, places: Mapping[int, Location], inputs: Mapping[str, Any] | Tensor
+) -> dict[int, tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Trace `inputs` and return `(args, kwargs)` of each layer's attention call."""
+    found: dict[int, tuple[tuple[Any, ...], dict[str, Any]]] = {}
+    with torch.no_grad(), LocalEngine().trace(model, inputs) as tracer:
+        for layer, place in places.items():
+            call = getattr(resolve(model, place.path).source, str(place.call))
+            found[layer] = call.inputs
+        tracer.stop()
+    return found

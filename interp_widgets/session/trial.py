@@ -1,6 +1,7 @@
 """One small forward pass with every module watched: which ran, in what order, on which tensors.
 
-Tensors are told apart by their storage, so "the norm reads what the output projection wrote" is measured, not guessed from names.
+Tensors are told apart by their storage, so "the norm reads what the output projection wrote" is
+measured, not guessed from names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
 POSITIONS = 6
-"""Length of the prompt of the trial; short enough to be free, longer than any number of heads would suggest."""
+"""Tokens in the prompt of the trial: enough to tell masks apart, few enough to be free."""
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Trial:
         return next(self.modules[path].children(), None) is None
 
     def is_linear(self, path: str) -> bool:
-        """Whether the module multiplies the last dimension with a matrix (Linear, Conv1D, quantised or LoRA kinds)."""
+        """Whether the module multiplies the last dimension with a matrix (Linear, Conv1D, LoRA)."""
         weight = getattr(self.modules[path], "weight", None)
         before, after = self.at(path, "input"), self.at(path, "output")
         return (
