@@ -1,0 +1,201 @@
+"""Many versions of one prompt in a batch: a row each, in chunks that fit the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from interp_widgets.methods.catalogue import Run
+from interp_widgets.session.capture import frozen
+from interp_widgets.session.forward import is_out_of_memory
+from interp_widgets.session.prompts import Prompt
+from interp_widgets.session.sites import Site
+
+if TYPE_CHECKING:
+    from interp_widgets.session.session import Session
+
+MOST_ROWS = 64
+TOKENS = 4096  # tokens of all rows of a forward pass together
+
+Score = Callable[[Tensor], Tensor]
+
+
+def in_chunks(
+    run: Run,
+    total: int,
+    length: int,
+    work: Callable[[range], Tensor],
+    steps: tuple[int, int] = (0, 1),
+) -> Tensor:
+    """Call ``work`` on consecutive ranges of rows and join what it returns, ``[total, …]``.
+
+    Parameters
+    ----------
+    run
+        Whose progress is reported, and which can be cancelled between chunks.
+    total
+        Number of rows.
+    length
+        Tokens per row.
+    work
+        Runs one chunk; when it runs out of memory it is called again with half as many rows.
+    steps
+        ``(i, n)``: this is part i of n equal parts of the whole work, for the progress bar.
+    """
+    part, parts = steps
+    rows = max(1, min(MOST_ROWS, TOKENS // length))
+    done: list[Tensor] = []
+    start = 0
+    while start < total:
+        run.progress(part * total + start, parts * total)
+        chunk = range(start, min(start + rows, total))
+        try:
+            done.append(work(chunk))
+        except Exception as error:
+            if rows == 1 or not is_out_of_memory(error):
+                raise
+            rows = max(1, rows // 2)
+            run.session.cache.clear()
+            continue
+        start = chunk.stop
+    return torch.cat(done)
+
+
+def scores_of_inputs(
+    session: Session, prompt: Prompt, site: Site, inputs: Tensor, score: Score, *, gradient: bool
+) -> tuple[Tensor, Tensor]:
+    """Run the model with an early activation replaced, row by row.
+
+    Parameters
+    ----------
+    session
+        Its interventions apply.
+    prompt
+        What every row starts from.
+    site
+        What is replaced: ``embed``, or the first ``resid_pre``.
+    inputs
+        One activation per row, ``[row, position, d_model]``.
+    score
+        Takes logits ``[row, …]`` and returns ``[row]``.
+    gradient
+        Whether to return d score / d input too.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Scores ``[row]`` and gradients like ``inputs`` (empty without ``gradient``).
+    """
+    model, anatomy = session.model, session.anatomy
+    place, end = anatomy.locate(site), anatomy.locate("logits")
+    start = inputs.detach().clone().requires_grad_(gradient)
+    rows = prompt.repeat(len(inputs))
+    with torch.set_grad_enabled(gradient), frozen(anatomy.root), session.trace(rows):
+        place.read(model)
+        place.write(model, start)
+        scores = score(end.read(model))
+        grads = torch.autograd.grad(scores.sum(), start)[0] if gradient else torch.empty(0)
+        kept = (scores.detach(), grads.detach())
+        kept.save()
+    return kept
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """Activations ``values``, d score / d activation ``grads`` and the score of one run."""
+
+    values: dict[Site, Tensor]
+    grads: dict[Site, Tensor]
+    score: float
+
+
+def gradients(session: Session, prompt: Prompt, sites: Sequence[Site], score: Score) -> Gradients:
+    """Return activations and how ``score`` changes with them: one forward and one backward pass.
+
+    Parameters
+    ----------
+    session
+        Its interventions apply.
+    prompt
+        One prompt; the tensors that come back have no batch dimension.
+    sites
+        Sites with their layer.
+    score
+        Takes logits ``[row, …]`` and returns ``[row]``.
+    """
+    model, anatomy = session.model, session.anatomy
+    first, end = anatomy.locate("embed"), anatomy.locate("logits")
+    places = {site: anatomy.locate(site) for site in sites}
+    order = sorted({first, *places.values()}, key=anatomy.order)
+    with torch.enable_grad(), frozen(anatomy.root), session.trace(prompt):
+        read = []
+        for place in order:
+            value = place.read(model)
+            if place == first:
+                value = value.detach().clone().requires_grad_()
+                place.write(model, value)
+            read.append(value)
+        total = score(end.read(model)).sum()
+        slopes = torch.autograd.grad(total, read, allow_unused=True)
+        kept = ([value.detach() for value in read], slopes, total.detach())
+        kept.save()
+    values, slopes, number = kept
+    at = {place: i for i, place in enumerate(order)}
+    found: dict[str, dict[Site, Tensor]] = {"values": {}, "grads": {}}
+    for site, place in places.items():
+        value, slope = values[at[place]], slopes[at[place]]
+        slope = torch.zeros_like(value) if slope is None else slope
+        found["values"][site] = place.to_heads(value)[0]
+        found["grads"][site] = place.to_heads(slope)[0]
+    return Gradients(found["values"], found["grads"], float(number))
+
+
+def replace_cells(
+    session: Session,
+    prompt: Prompt,
+    cells: Sequence[Cell],
+    source: Mapping[Site, Tensor],
+    score: Score,
+) -> Tensor:
+    """Run row i with cell i of ``source`` put in place, and return the scores ``[row]``.
+
+    ``source`` holds activations of one prompt, shaped as ``session.capture`` gives them.
+    """
+    model, anatomy = session.model, session.anatomy
+    end = anatomy.locate("logits")
+    by_site: dict[Site, list[tuple[int, Cell]]] = {}
+    for row, cell in enumerate(cells):
+        by_site.setdefault(cell.site, []).append((row, cell))
+    order = sorted(by_site, key=lambda site: anatomy.order(anatomy.locate(site)))
+    rows = prompt.repeat(len(cells))
+    with torch.no_grad(), session.trace(rows):
+        for site in order:
+            place = anatomy.locate(site)
+            value = place.to_heads(place.read(model)).clone()
+            for row, cell in by_site[site]:
+                value[(row, *cell.index)] = source[site][cell.index].to(value)
+            place.write(model, place.from_heads(value))
+        scores = score(end.read(model)).save()
+    return scores  # noqa: RET504 - nnsight hands out what a trace assigns and saves
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One part of an activation: the site with its layer, a position and a head; None is all."""
+
+    site: Site
+    position: int | None = None
+    head: int | None = None
+
+    @property
+    def index(self) -> tuple[int | slice, ...]:
+        """Index into the site's tensor of one prompt."""
+        at = {"position": self.position, "head": self.head}
+        return tuple(
+            slice(None) if at.get(dim) is None else at[dim]  # type: ignore[misc]
+            for dim in self.site.dims
+        )
