@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from interp_widgets.session import tap
 from interp_widgets.session.blocks import Block, block_lists, choose_stack, read_block
+from interp_widgets.session.ends import find_embedding, find_final_norm
 from interp_widgets.session.location import Location
 from interp_widgets.session.sites import DIMS, STANDARD, WITHOUT_LAYER, Site, SiteError, missing
 from interp_widgets.session.trial import Trial, example_inputs, run
@@ -70,7 +71,7 @@ class Anatomy:
         self._order: dict[tuple[str, str], int] = {}
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._facts: dict[int, AttentionFacts] = {}
-        self._call: str | None = None
+        self._calls: dict[str, str] = {}
         inputs = example_inputs(self.root) if example is None else example
         if inputs is not None:
             self.explore(inputs)
@@ -112,7 +113,7 @@ class Anatomy:
         for name, module in self.root.get_submodule(block).named_modules():
             label = tap.call_label(module) if name else None
             if label is not None:
-                self._call = label
+                self._calls[f"{block}.{name}"] = label
                 return f"{block}.{name}"
         return None
 
@@ -120,34 +121,9 @@ class Anatomy:
         first = trial.at(self.blocks[0].path, "input") if self.blocks else None
         last = trial.at(self.blocks[-1].path, "output") if self.blocks else None
         if first is not None and last is not None and first.tensor is not None:
-            width = first.shape[-1]
-            wanted = self._path_of("get_input_embeddings")
-            others = [
-                trial.at(self._block_paths(path)[-1], "output")
-                for path in self.stacks
-                if path != self.stack
-            ]
-            begin = max(
-                (e.order for e in others if e is not None and e.order < first.order), default=-1
-            )
-            candidates = [
-                e
-                for e in trial.events
-                if e.port == "output" and begin < e.order < first.order and len(e.shape) == 3
-                if e.shape[-1] == width
-                and not (isinstance(trial.modules[e.path], nn.Embedding) and e.path != wanted)
-            ]
-            start = next((e for e in candidates if e.path == wanted), next(iter(candidates), None))
-            self.embed = None if start is None else start.path
-            self.final_norm = next(
-                (
-                    e.path
-                    for e in trial.events
-                    if e.port == "input" and e.order > last.order and e.storage == last.storage
-                    if trial.is_norm(e.path)
-                ),
-                None,
-            )
+            known = self._path_of("get_input_embeddings")
+            self.embed = find_embedding(trial, first, known, str(self.stack), self.stacks)
+            self.final_norm = find_final_norm(trial, last)
         if self.embed is not None:
             self._places["embed"] = Location(self.embed, "output")
         else:
@@ -171,7 +147,8 @@ class Anatomy:
             self._facts[layer] = tap.read_facts(arguments)
 
     def _call_place(self, layer: int) -> Location:
-        return Location(str(self.blocks[layer].attention), "attention_call", 1, call=self._call)
+        path = str(self.blocks[layer].attention)
+        return Location(path, "attention_call", 1, call=self._calls[path])
 
     def traceable(self) -> Any:
         """Return the nnsight model, wrapping a plain torch module the first time."""
@@ -234,7 +211,7 @@ class Anatomy:
                     str(block.attention),
                     "attention_call",
                     "position_bias",
-                    call=self._call,
+                    call=self._calls[str(block.attention)],
                     heads=facts.heads,
                     layout="batch head query key bias",
                 )
@@ -242,7 +219,7 @@ class Anatomy:
                 str(block.attention),
                 "attention_call",
                 "_qkv".index(name),
-                call=self._call,
+                call=self._calls[str(block.attention)],
                 heads=facts.heads if name == "q" else facts.kv_heads,
                 d_head=facts.d_value if name == "v" else facts.d_head,
                 layout="batch head position d_head",

@@ -78,11 +78,12 @@ def read_block(trial: Trial, path: str, attention: str | None) -> Block:
         if e.port == "output" and trial.is_norm(e.path) and not _below(e.path, attention)
     )
     if attention is None:
-        for name in ("attn_out", "z", "q", "k", "v", "pattern", "resid_mid"):
-            block.why_not[name] = "its blocks have no attention"
+        for name in ("attn_out", "z", "q", "k", "v", "bias", "pattern", "resid_mid"):
+            block.why_not[name] = "no module of its blocks calls transformers' attention function"
         for name in ("mlp_post", "mlp_out"):
-            block.why_not[name] = "its blocks mix tokens without attention, so no part is the MLP"
+            block.why_not[name] = "without a known attention no part of its blocks is the MLP"
         return block
+    block.why_not["bias"] = "its attention adds no learned position bias to the scores"
     block.norm_after = any(
         e.storage == after.storage and e.path in block.norms for e in inside if e.port == "output"
     )

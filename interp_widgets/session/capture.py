@@ -129,7 +129,8 @@ def _read(
     places: list[Location],
     engine: Engine,
 ) -> dict[Location, Tensor]:
-    stop = anatomy.order(places[-1]) < anatomy.end
+    edits = bool(getattr(model, "_edits", ()))  # edits of later places must find them
+    stop = anatomy.order(places[-1]) < anatomy.end and not edits
     with engine.trace(model, batch) as tracer:
         values = [place.read(model) for place in places]
         nnsight.save(values)
