@@ -45,8 +45,9 @@ def draw(
     names = token_labels(result.tokens)
     across = min(len(heads), 3 if style.width > 5 else 2)
     down = -(-len(heads) // across)
-    side = style.width / across
-    figure = new_figure(style, down * (side * 0.95 + 0.2))
+    ticks = min(max(map(len, names), default=0), 12) * style.small / 72 * 0.55
+    side = max((style.width - 0.85 - ticks) / across, 0.6)
+    figure = new_figure(style, down * (side + 0.2 * (len(heads) > 1)) + ticks + 0.55)
     axes = np.atleast_1d(figure.subplots(down, across, sharey=True, squeeze=False)).ravel()
     artist = None
     for i, (ax, (a, h)) in enumerate(zip(axes, heads, strict=False)):
@@ -79,7 +80,8 @@ def _grid(result: AttentionResult, style: Style, notes: list[str]) -> matplotlib
     for a in range(layers):
         for h in range(heads):
             canvas[a * step : a * step + size, h * step : h * step + size] = thumbs[a, h]
-    figure = new_figure(style, min(style.width * layers / heads, style.width * 1.3) + 0.45)
+    square = (style.width - 1.0) / canvas.shape[1]
+    figure = new_figure(style, min(square * canvas.shape[0], style.width * 1.3) + 0.5)
     ax = figure.add_subplot()
     cmap = style.cmap(signed=False).with_extremes(bad="#ffffff")
     artist = ax.imshow(
@@ -97,6 +99,8 @@ def _grid(result: AttentionResult, style: Style, notes: list[str]) -> matplotlib
                     linewidth=0.3,
                 )
             )
+    ax.set_xlim(-1, canvas.shape[1])
+    ax.set_ylim(canvas.shape[0], -1)
     centre = (size - 1) / 2
     every = max(1, -(-heads // 16))
     ax.set_xticks([h * step + centre for h in range(0, heads, every)], range(0, heads, every))
