@@ -20,6 +20,7 @@ from interp_widgets.session.prompts import Prompt
 from interp_widgets.session.sites import Site, SiteError
 
 Method = Literal["gradient_x_input", "integrated_gradients", "attention_rollout", "occlusion"]
+LARGEST_GAP = 0.05  # share of the score difference that quadrature may miss without a note
 QUERIES = 512  # rows of a pattern worked on at a time in the rollout
 
 
@@ -64,11 +65,13 @@ def attribute(
     position
         Where the target is read; −1, the last position.
     steps
-        Points of the Gauss–Legendre quadrature of integrated gradients. 32 bring the completeness
-        gap below a percent on most prompts; ``result.meta["completeness_gap"]`` tells.
+        Points of the Gauss–Legendre quadrature of integrated gradients, 32 by default; whether they
+        suffice is told by ``result.meta["completeness_gap"]``, and by a note when it is above 5 %.
     baseline
-        What stands for "no token": ``"zero"`` embeddings, the ``"mean"`` embedding of the prompt,
-        or the embedding of a token id.
+        What stands for "no token": ``"zero"`` embeddings (default, as most papers), the ``"mean"``
+        embedding of the prompt, or the embedding of a token id. With RMSNorm and no position
+        embedding (Llama, Qwen, Gemma) the model jumps at zero, and the line from there cannot be
+        integrated: choose another.
 
     Returns
     -------
@@ -169,7 +172,13 @@ def _integrated_gradients(case: _Case, steps: int) -> tuple[Tensor, dict[str, An
     values = (average * along).sum(-1)
     score, base = case.scores(torch.stack([case.x, case.base])).tolist()
     gap = float(values.sum()) - (score - base)
-    meta = {"score": score, "baseline_score": base, "completeness_gap": gap, "steps": steps}
+    meta: dict[str, Any] = {"score": score, "baseline_score": base, "steps": steps}
+    meta["completeness_gap"] = gap
+    if abs(gap) > LARGEST_GAP * abs(score - base):
+        meta["note"] = (
+            f"the attributions add up to {score - base + gap:.3g} and the score differs from the "
+            f"baseline's by {score - base:.3g}: take more steps, or another baseline"
+        )
     return values, meta
 
 

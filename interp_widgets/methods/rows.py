@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import nnsight
 import torch
 from torch import Tensor
 
@@ -99,9 +100,8 @@ def scores_of_inputs(
         place.write(model, start)
         scores = score(end.read(model))
         grads = torch.autograd.grad(scores.sum(), start)[0] if gradient else torch.empty(0)
-        kept = (scores.detach(), grads.detach())
-        kept.save()
-    return kept
+        kept = nnsight.save((scores.detach(), grads.detach()))
+    return kept  # noqa: RET504 - nnsight hands out what a trace assigns and saves
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,7 @@ def gradients(session: Session, prompt: Prompt, sites: Sequence[Site], score: Sc
             read.append(value)
         total = score(end.read(model)).sum()
         slopes = torch.autograd.grad(total, read, allow_unused=True)
-        kept = ([value.detach() for value in read], slopes, total.detach())
-        kept.save()
+        kept = nnsight.save(([value.detach() for value in read], slopes, total.detach()))
     values, slopes, number = kept
     at = {place: i for i, place in enumerate(order)}
     found: dict[str, dict[Site, Tensor]] = {"values": {}, "grads": {}}
@@ -179,7 +178,7 @@ def replace_cells(
             for row, cell in by_site[site]:
                 value[(row, *cell.index)] = source[site][cell.index].to(value)
             place.write(model, place.from_heads(value))
-        scores = score(end.read(model)).save()
+        scores = nnsight.save(score(end.read(model)))
     return scores  # noqa: RET504 - nnsight hands out what a trace assigns and saves
 
 

@@ -131,8 +131,8 @@ class ArrayResult(Result):
         """Say the shape, the range and where the extremes are."""
         values = self.numpy("values").astype(np.float64)
         finite = np.isfinite(values)
-        shape = ", ".join(f"{n} {dim}s" if n != 1 else f"1 {dim}" for dim, n in self.sizes.items())
-        lines = [f"{self.title}: {self.quantity}, {shape}."]
+        names, numbers = " × ".join(self.dims), " × ".join(map(str, self.sizes.values()))
+        lines = [f"{self.title}: {self.quantity}, {names} = {numbers}"]
         if finite.any():
             for word, find in (("largest", np.nanargmax), ("smallest", np.nanargmin)):
                 flat = int(find(np.where(finite, values, np.nan)))

@@ -16,7 +16,8 @@ class TokensResult(Result):
     """Values on tokens, shown as coloured text.
 
     ``arrays["values"]`` is ``[channel, position]``; ``meta`` has ``tokens``, ``channels`` (names),
-    ``quantity``, ``signed``, and for attributions ``target`` (what is explained) and ``method``.
+    ``quantity``, ``signed``, for attributions ``target`` (what is explained) and ``method``, and
+    ``note``, a warning that belongs to the numbers.
 
     Examples
     --------
@@ -77,4 +78,5 @@ class TokensResult(Result):
         order = np.argsort(-np.abs(np.nan_to_num(values)))[:5]
         top = ", ".join(f"{self.tokens[i]!r} ({i}) {values[i]:+.3g}" for i in order)
         target = f" for {self.meta['target']}" if self.meta.get("target") else ""
-        return f"{self.title}: {self.quantity}{target}; largest: {top}"
+        note = f". Note: {self.meta['note']}" if self.meta.get("note") else ""
+        return f"{self.title}: {self.quantity}{target}; largest: {top}{note}"

@@ -16,7 +16,11 @@ def result() -> ArrayResult:
     values = torch.arange(3 * 5 * 2, dtype=torch.float32).reshape(3, 5, 2) - 4
     return ArrayResult(
         {"values": values},
-        {"dims": ("layer", "position", "unit"), "labels": {"position": TOKENS}, "quantity": "activation"},
+        {
+            "dims": ("layer", "position", "unit"),
+            "labels": {"position": TOKENS},
+            "quantity": "activation",
+        },
     )
 
 
@@ -58,14 +62,16 @@ def test_the_summary_finds_extremes_and_counts_what_is_not_finite(result):
     assert "largest 25 at layer 2, position  gave, unit 1" in result.text()
     values = torch.tensor([[1.0, float("nan")], [float("inf"), -2.0]])
     text = ArrayResult({"values": values}, {"dims": ("layer", "head"), "title": "Effect"}).text()
-    assert text.startswith("Effect: value, 2 layers, 2 heads")
+    assert text.startswith("Effect: value, layer × head = 2 × 2")
     assert "largest 1 at layer 0, head 0; smallest -2 at layer 1, head 1" in text
     assert "2 entries are not finite" in text
 
 
 def test_broken_models_are_summarised_too():
     values = torch.full((2, 3), float("nan"))
-    assert "6 entries are not finite" in ArrayResult({"values": values}, {"dims": ("a", "b")}).text()
+    assert (
+        "6 entries are not finite" in ArrayResult({"values": values}, {"dims": ("a", "b")}).text()
+    )
 
 
 @pytest.mark.parametrize(
