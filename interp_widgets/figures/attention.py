@@ -47,7 +47,7 @@ def draw(
     down = -(-len(heads) // across)
     ticks = min(max(map(len, names), default=0), 12) * style.small / 72 * 0.55
     side = max((style.width - 0.85 - ticks) / across, 0.6)
-    figure = new_figure(style, down * (side + 0.2 * (len(heads) > 1)) + ticks + 0.55)
+    figure = new_figure(style, down * (side + 0.2 * (len(heads) > 1) + ticks + 0.3) + 0.25)
     axes = np.atleast_1d(figure.subplots(down, across, sharey=True, squeeze=False)).ravel()
     artist = None
     for i, (ax, (a, h)) in enumerate(zip(axes, heads, strict=False)):
