@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gridShape, headName, orderHeads, visibleRows } from "../src/attention/heads";
+import { gridShape, orderHeads, visibleRows } from "../src/attention/heads";
 
 describe("the order of heads", () => {
   const scores = { induction: [0.1, 0.9, Number.NaN, 0.9, 0, 0.5], entropy: [3, 1, 2, 0, 5, 4] };
@@ -15,10 +15,6 @@ describe("the order of heads", () => {
 
   it("puts the sharpest head first by entropy", () => {
     expect([...orderHeads(6, "entropy", scores)]).toEqual([3, 1, 2, 0, 5, 4]);
-  });
-
-  it("names a head by layer and head", () => {
-    expect(headName(2 * 3 + 1, 3)).toBe("2.1");
   });
 });
 

@@ -72,11 +72,6 @@ export function gridShape(
   return { columns, rows: Math.ceil(count / columns), side };
 }
 
-/** `9.6`, the field's shorthand for head 6 of layer 9. */
-export function headName(id: number, heads: number): string {
-  return `${Math.floor(id / heads)}.${id % heads}`;
-}
-
 /** Which rows of thumbnails are in sight of a scrolled box, with one row of margin. */
 export function visibleRows(
   rows: number,

@@ -52,7 +52,9 @@ export interface Mask {
 /** Whether no position of a pooled cell may attend. Row and column count cells of `pool` positions. */
 export function isMasked(mask: Mask, row: number, column: number, pool: number): boolean {
   if (mask.causal && column > row) return true;
-  return mask.window !== null && (column + 1) * pool - 1 <= row * pool - mask.window;
+  if (mask.window === null) return false;
+  const behind = (column + 1) * pool - 1 <= row * pool - mask.window;
+  return behind || column * pool >= (row + 1) * pool - 1 + mask.window;
 }
 
 export interface Painting {

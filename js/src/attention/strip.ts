@@ -1,0 +1,172 @@
+// The prompt as running text: hovering a token colours the others by its attention, or by theirs to it.
+
+import type { Scale as Colours } from "../core/color.js";
+import { h, num, signed, visible } from "../core/dom.js";
+
+export interface StripActions {
+  hover(token: number | null, x: number, y: number): void;
+  pin(token: number): void;
+}
+
+/** Tokens shown at once; a longer prompt is paged. */
+export const PAGE = 500;
+
+export class TokenStrip {
+  readonly el = h("div", { class: "iw-att-strip", role: "listbox", "aria-label": "Tokens of the prompt" });
+  readonly pager = h("div", { class: "iw-att-pager" });
+  private tokens: readonly string[] = [];
+  private items: HTMLElement[] = [];
+  private page = 0;
+  private focused = 0;
+
+  constructor(
+    private readonly actions: StripActions,
+    signal: AbortSignal,
+  ) {
+    this.el.addEventListener("pointerover", (e) => this.over(e, e.clientX, e.clientY), { signal });
+    this.el.addEventListener("pointerleave", () => actions.hover(null, 0, 0), { signal });
+    this.el.addEventListener("focusout", () => actions.hover(null, 0, 0), { signal });
+    this.el.addEventListener(
+      "focusin",
+      (e) => {
+        const box = (e.target as Element).getBoundingClientRect();
+        this.over(e, box.left, box.bottom);
+      },
+      { signal },
+    );
+    this.el.addEventListener(
+      "click",
+      (e) => {
+        const i = this.at(e);
+        if (i !== null) actions.pin(i);
+      },
+      { signal },
+    );
+    this.el.addEventListener("keydown", (e) => this.key(e), { signal });
+  }
+
+  setTokens(tokens: readonly string[]): void {
+    if (tokens.length === this.tokens.length && tokens.every((t, i) => t === this.tokens[i])) return;
+    this.tokens = tokens;
+    this.page = 0;
+    this.focused = 0;
+    this.lay();
+  }
+
+  /** Shows the page that holds a token. */
+  reveal(token: number): void {
+    const page = Math.floor(token / PAGE);
+    if (page === this.page || token >= this.tokens.length) return;
+    this.page = page;
+    this.lay();
+  }
+
+  /** Colours the tokens by one query's or one key's values; null takes the colours away. */
+  colour(
+    values: ArrayLike<number> | null,
+    colours: Colours,
+    share: (value: number) => number,
+    subject: number | null,
+    pinned: number | null,
+  ): void {
+    const first = this.page * PAGE;
+    this.items.forEach((el, j) => {
+      const i = first + j;
+      const value = values?.[i];
+      el.classList.toggle("iw-att-subject", i === subject);
+      el.setAttribute("aria-selected", String(i === pinned));
+      el.classList.toggle("iw-att-pin", i === pinned);
+      const text = value === undefined ? "" : colours.signed ? signed(value) : num(value);
+      el.setAttribute("aria-label", `${visible(this.tokens[i]!)} (${i})${text && `, ${text}`}`);
+      if (value === undefined || Number.isNaN(value)) {
+        el.style.background = "";
+        el.style.color = "";
+        return;
+      }
+      const at = colours.low + share(value) * (colours.high - colours.low);
+      el.style.background = colours.css(at);
+      el.style.color = colours.ink(at);
+    });
+  }
+
+  private lay(): void {
+    const first = this.page * PAGE;
+    this.items = this.tokens.slice(first, first + PAGE).map((token, j) => {
+      const el = h("span", { role: "option", class: "iw-att-token", tabindex: -1, dir: "auto" });
+      const text = visible(token);
+      const spaced = /^ \S/.test(token);
+      if (spaced) el.classList.add("iw-att-spaced");
+      el.append(spaced ? text.slice(1) : text);
+      el.dataset.i = String(first + j);
+      return el;
+    });
+    const list: (Node | string)[] = [];
+    this.items.forEach((el, j) => {
+      list.push(el);
+      if (this.tokens[first + j]!.includes("\n")) list.push(h("br"));
+    });
+    this.el.replaceChildren(...list);
+    const at = Math.min(Math.max(this.focused, first), first + this.items.length - 1);
+    this.rove(at, false);
+    this.pages();
+  }
+
+  private pages(): void {
+    const count = Math.ceil(this.tokens.length / PAGE);
+    this.pager.hidden = count < 2;
+    const turn = (by: number) => () => {
+      this.page = Math.min(count - 1, Math.max(0, this.page + by));
+      this.lay();
+      this.actions.hover(null, 0, 0);
+    };
+    const last = Math.min(this.tokens.length, (this.page + 1) * PAGE) - 1;
+    this.pager.replaceChildren(
+      h("button", { type: "button", class: "iw-button iw-icon", "aria-label": "Earlier tokens", onclick: turn(-1) }, "‹"),
+      h("span", {}, `tokens ${this.page * PAGE}–${last} of ${this.tokens.length}`),
+      h("button", { type: "button", class: "iw-button iw-icon", "aria-label": "Later tokens", onclick: turn(1) }, "›"),
+    );
+  }
+
+  private rove(token: number, focus: boolean): void {
+    const first = this.page * PAGE;
+    const before = this.items[this.focused - first];
+    if (before) before.tabIndex = -1;
+    this.focused = token;
+    const now = this.items[token - first];
+    if (!now) return;
+    now.tabIndex = 0;
+    if (focus) now.focus();
+  }
+
+  private at(event: Event): number | null {
+    const el = (event.target as Element | null)?.closest<HTMLElement>("[data-i]");
+    return el ? Number(el.dataset.i) : null;
+  }
+
+  private over(event: Event, x: number, y: number): void {
+    const i = this.at(event);
+    if (i !== null) this.actions.hover(i, x, y);
+  }
+
+  private key(event: KeyboardEvent): void {
+    const i = this.at(event);
+    if (i === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const first = this.page * PAGE;
+    const last = first + this.items.length - 1;
+    const rtl = getComputedStyle(this.el).direction === "rtl" ? -1 : 1;
+    const moves: Record<string, number> = {
+      ArrowRight: i + rtl,
+      ArrowDown: i + 1,
+      ArrowLeft: i - rtl,
+      ArrowUp: i - 1,
+      Home: first,
+      End: last,
+    };
+    const to = moves[event.key];
+    if (to !== undefined) this.rove(Math.min(last, Math.max(first, to)), true);
+    else if (event.key === "Enter" || event.key === " ") this.actions.pin(i);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+}
