@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,8 @@ class Session:
         self.selection = Selection()
         self.selection.listen(lambda _changed: self._emit("selection"))
         self.interventions = Interventions(
-            lambda item: check_target(item, self.anatomy, self.worker), self._interventions_changed
+            lambda item: check_target(item, self.anatomy, self._signature.max_positions),
+            self._interventions_changed,
         )
         self._forward = Forward(self)
 
@@ -600,6 +602,9 @@ def _envoy_of(module: nn.Module, envoy: Any, worker: Any) -> Any:
     if envoy is None:
         import nnsight
 
-        envoy = nnsight.NNsight(module)
+        with warnings.catch_warnings():
+            # BERT has submodules called "output"; locations know nnsight's other name for them
+            warnings.filterwarnings("ignore", message="Module '.*' has a submodule named")
+            envoy = nnsight.NNsight(module)
     worker.envoy = weakref.ref(envoy)
     return envoy

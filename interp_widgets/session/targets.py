@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interp_widgets.session.errors import InterventionError
 from interp_widgets.session.interventions import Intervention, Steer
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 WITH_HEADS = ("q", "k", "v", "z", "pattern")
 
 
-def check_target(item: Intervention, anatomy: Anatomy, _worker: Any = None) -> Intervention:
+def check_target(
+    item: Intervention, anatomy: Anatomy, max_positions: int | None = None
+) -> Intervention:
     """Return the intervention when the model has its target.
 
     Raises
@@ -31,6 +33,12 @@ def check_target(item: Intervention, anatomy: Anatomy, _worker: Any = None) -> I
         anatomy.locate(site)
     except SiteError as error:
         raise InterventionError(str(error)) from error
+    if max_positions is not None and any(
+        not -max_positions <= p < max_positions for p in item.position or ()
+    ):
+        raise InterventionError(
+            f"{item.where()}: a prompt of this model has at most {max_positions:,} positions"
+        )
     if item.head is not None:
         if item.site not in WITH_HEADS:
             raise InterventionError(
