@@ -174,6 +174,8 @@ class Forward:
             return []
         there = set(anatomy.sites)
         bundle = anatomy.expand([n for n in BUNDLE if n in there])
+        if "resid_pre" in there:
+            bundle.append(Site("resid_pre", 0))  # first row of the logit lens
         positions = len(prompt.lengths) * max(prompt.lengths)
         need = sum(self._per_position(s) for s in bundle) * positions
         return bundle if need <= self.session.cache.capacity / 4 else []
