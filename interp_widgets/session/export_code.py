@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from interp_widgets.session.editing import Op, Stage, choose_reference, groups_of, positions, roles_of
+from interp_widgets.session.editing import (
+    Op,
+    Stage,
+    choose_reference,
+    groups_of,
+    positions,
+    roles_of,
+)
 from interp_widgets.session.errors import PromptError
 from interp_widgets.session.interventions import Ablate, Clamp, Intervention, Patch, Scale, Steer
 from interp_widgets.session.location import accessor
@@ -90,10 +97,16 @@ class Writer:
             body += ["# this model has no output head: its first output stands for the logits"]
             body.append("logits = model.output[0].save()")
         state = self.session.interventions
-        title = f"# {self.session.name}: " + (f"{len(items)} interventions" if items else "as it is")
+        title = f"# {self.session.name}: " + (
+            f"{len(items)} interventions" if items else "as it is"
+        )
         if len(items) < len(state):
             title += f" ({len(state) - len(items)} more are off)"
-        lines = [title, "# model is an nnsight model in evaluation mode: session.model", "import torch"]
+        lines = [
+            title,
+            "# model is an nnsight model in evaluation mode: session.model",
+            "import torch",
+        ]
         if self.patterns:
             lines += ["", *PATTERN.splitlines()]
         lines += ["", *self._inputs("inputs", self.prompt), *self.head, ""]
@@ -249,7 +262,9 @@ class Writer:
             return repr(item.value), []
         if isinstance(item, Steer):
             numbers = ", ".join(repr(x) for x in item.direction)
-            made = f"direction = torch.tensor([{numbers}], device={name}.device, dtype={name}.dtype)"
+            made = (
+                f"direction = torch.tensor([{numbers}], device={name}.device, dtype={name}.dtype)"
+            )
             return "direction", [made]
         if isinstance(item, Patch):
             return self._source(item.source, site), []
@@ -259,7 +274,9 @@ class Writer:
             names = [self._source(p, site) for p in item.reference]
             at = 0 if site.name == "pattern" else dims.index("position")
             made = f"mean_{len(self.head)}"
-            self.head.append(f"{made} = torch.cat([{', '.join(names)}], {at}).mean({at}, keepdim=True)")
+            self.head.append(
+                f"{made} = torch.cat([{', '.join(names)}], {at}).mean({at}, keepdim=True)"
+            )
             return made, []
         return "0", []
 
@@ -280,7 +297,9 @@ def _to_heads(expression: str, location: Location) -> str:
 def _write(location: Location, value: str) -> list[str]:
     base = f"model{accessor(location.path)}"
     if location.shared:
-        return [f"{location.expression()}[:] = {value}  # in place: the residual stream reads it too"]
+        return [
+            f"{location.expression()}[:] = {value}  # in place: the residual stream reads it too"
+        ]
     if location.port == "attention_call":
         at = int(location.index or 0)
         call = _call(location)
@@ -316,7 +335,9 @@ def _index(
     if lists < 2:
         return f"{name}[{', '.join(parts)}]", []
     axes = [
-        f"torch.arange({name}.shape[{at}])[{part}]" if part == ":" or part[0] != "[" else f"torch.tensor({part})"
+        f"torch.arange({name}.shape[{at}])[{part}]"
+        if part == ":" or part[0] != "["
+        else f"torch.tensor({part})"
         for at, part in enumerate(parts)
     ]
     return f"{name}[at]", [f"at = torch.meshgrid({', '.join(axes)}, indexing='ij')"]

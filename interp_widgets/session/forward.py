@@ -276,4 +276,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
     )
-

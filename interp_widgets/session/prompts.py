@@ -101,7 +101,10 @@ class Prompt:
         return PromptBatch((self,) * rows)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON that :meth:`Session.prompt` reads back."""
+        """Return plain JSON that :meth:`Session.prompt` reads back.
+
+        Where there is a text, it is what a session on another model reads; the ids are for this one.
+        """
         data: dict[str, Any] = {}
         if self.text is not None:
             data["text"] = self.text
@@ -111,9 +114,9 @@ class Prompt:
             raw = base64.b64encode(_bytes(self.values.float())).decode()
             data["values"] = {"shape": list(self.values.shape), "float32": raw}
         if self.answer is not None:
-            data["answer"] = self.answer
+            data["answer"] = self.session.portable_token(self.answer)
         if self.foil is not None:
-            data["foil"] = self.foil
+            data["foil"] = self.session.portable_token(self.foil)
         return data
 
     def __len__(self) -> int:
@@ -284,8 +287,6 @@ class Reader:
     ) -> Prompt:
         """Read text, ids, a float tensor, the JSON of a prompt, or a prompt of another session."""
         if isinstance(source, Prompt):
-            answer = source.answer_token if answer is None else answer
-            foil = source.foil_token if foil is None else foil
             source = source.to_json()
         if isinstance(source, Mapping):
             return self._from_json(source, answer, foil)
@@ -301,6 +302,14 @@ class Reader:
         if known is None:
             known = self._strings[token] = self._string(token)
         return known
+
+    def portable(self, token: int) -> str | int:
+        """Return a token as text where the text gives the token back, else its id."""
+        if self.tokenizer is None:
+            return token
+        text = self.token_string(token)
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return text if list(ids) == [token] else token
 
     def token_id(self, token: str | int, role: str = "answer") -> int:
         """Return the id of an answer or foil.
@@ -354,10 +363,10 @@ class Reader:
             raw = bytearray(base64.b64decode(data["values"]["float32"]))
             flat = torch.frombuffer(raw, dtype=torch.float32)
             return self._from_values(flat.reshape(data["values"]["shape"]), answer, foil)
-        if "ids" in data:
-            return self._make(_integers(data["ids"]), data.get("text"), answer, foil)
-        if "text" in data:
+        if "text" in data and (self.tokenizer is not None or "ids" not in data):
             return self.read(data["text"], answer, foil)
+        if "ids" in data:
+            return self._make(_integers(data["ids"]), None, answer, foil)
         raise PromptError('not a prompt: expected "text", "ids" or "values"')
 
     def _from_values(self, values: Any, answer: Any, foil: Any) -> Prompt:

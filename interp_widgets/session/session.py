@@ -203,6 +203,10 @@ class Session:
         """Return a token id as a person reads it, with its leading space."""
         return self._reader.token_string(token)
 
+    def portable_token(self, token: int) -> str | int:
+        """Return a token id as text where the text gives it back, for recipes; else the id."""
+        return self._reader.portable(token)
+
     def token_id(self, text: str | int) -> int:
         """Return the id of a text that is one token; raises PromptError when it is not."""
         return self._reader.token_id(text, "token")

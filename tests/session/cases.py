@@ -26,13 +26,28 @@ SITES = (
     "embed", "resid_pre", "q", "k", "v", "pattern", "z",
     "attn_out", "resid_mid", "mlp_post", "mlp_out", "resid_post", "logits",
 )  # fmt: skip
-KINDS = ("zero", "mean", "mean of references", "resample", "scale", "steer", "patch", "patch across", "clamp")
+KINDS = (
+    "zero",
+    "mean",
+    "mean of references",
+    "resample",
+    "scale",
+    "steer",
+    "patch",
+    "patch across",
+    "clamp",
+)
 LAYER = 1
 IDS = [3, 14, 15, 9, 26, 5, 35]
 OTHER = [31, 4, 15, 52, 6, 7, 8]
 REFERENCES = [[10, 11, 12, 13, 14, 15, 16], [50, 40, 30, 20, 10, 9, 8]]
 
-CASES = [(f, s) for f in PLACES for s in SITES if s in PLACES[f] or s in ("q", "k", "v", "pattern", "logits")]
+CASES = [
+    (f, s)
+    for f in PLACES
+    for s in SITES
+    if s in PLACES[f] or s in ("q", "k", "v", "pattern", "logits")
+]
 
 
 @functools.cache
@@ -48,7 +63,10 @@ def reference(family: str) -> Reference:
 
 
 def inputs(ids: list[int]) -> dict[str, Any]:
-    return {"input_ids": torch.tensor([ids]), "attention_mask": torch.ones(1, len(ids), dtype=torch.long)}
+    return {
+        "input_ids": torch.tensor([ids]),
+        "attention_mask": torch.ones(1, len(ids), dtype=torch.long),
+    }
 
 
 @dataclass
@@ -72,7 +90,11 @@ def case(family: str, site: str, kind: str) -> Case | None:
         """Write ``value(old)`` where the intervention points, by a mask and without its own code."""
         dims = dict(zip(dims_of(site), range(1, x.ndim), strict=True))
         mask = torch.ones_like(x, dtype=torch.bool)
-        for dim, chosen in ((dims["position"], position), (dims.get("head"), heads), (dims["unit"], key)):
+        for dim, chosen in (
+            (dims["position"], position),
+            (dims.get("head"), heads),
+            (dims["unit"], key),
+        ):
             if dim is None or chosen is None:
                 continue
             line = torch.zeros(x.shape[dim], dtype=torch.bool)
@@ -84,17 +106,26 @@ def case(family: str, site: str, kind: str) -> Case | None:
     if kind == "zero":
         return Case(Ablate(**where), lambda x: changed(x, torch.zeros_like))
     if kind == "mean":
-        return Case(Ablate(**where, method="mean"), lambda x: changed(x, lambda o: o.mean(at, keepdim=True)))
+        return Case(
+            Ablate(**where, method="mean"), lambda x: changed(x, lambda o: o.mean(at, keepdim=True))
+        )
     if kind == "mean of references":
         prompts = [live.prompt(r) for r in REFERENCES]
         clean = torch.cat([hooks.read(inputs(r), site, layer) for r in REFERENCES])
-        mean = clean.mean(0, keepdim=True) if site == "pattern" else clean.mean((0, at), keepdim=True)
-        return Case(Ablate(**where, method="mean", reference=prompts), lambda x: changed(x, lambda o: mean))
+        mean = (
+            clean.mean(0, keepdim=True) if site == "pattern" else clean.mean((0, at), keepdim=True)
+        )
+        return Case(
+            Ablate(**where, method="mean", reference=prompts), lambda x: changed(x, lambda o: mean)
+        )
     if kind == "resample":
         prompts = [live.prompt(r) for r in REFERENCES]
         drawn = random.Random(5).choice(REFERENCES)
         value = hooks.read(inputs(drawn), site, layer)
-        return Case(Ablate(**where, method="resample", reference=prompts, seed=5), lambda x: changed(x, lambda o: value))
+        return Case(
+            Ablate(**where, method="resample", reference=prompts, seed=5),
+            lambda x: changed(x, lambda o: value),
+        )
     if kind == "scale":
         return Case(Scale(**where, factor=-1.5), lambda x: changed(x, lambda o: -1.5 * o))
     if kind == "steer":
@@ -102,10 +133,15 @@ def case(family: str, site: str, kind: str) -> Case | None:
         direction = torch.linspace(-1, 2, length)
         full = torch.zeros(7 if site == "pattern" else width(live, site, layer))
         full[list(units) if units else slice(None)] = direction
-        return Case(Steer(**where, direction=direction, strength=0.75), lambda x: changed(x, lambda o: o + 0.75 * full))
+        return Case(
+            Steer(**where, direction=direction, strength=0.75),
+            lambda x: changed(x, lambda o: o + 0.75 * full),
+        )
     if kind == "patch":
         value = hooks.read(inputs(OTHER), site, layer)
-        return Case(Patch(**where, source=live.prompt(OTHER)), lambda x: changed(x, lambda o: value))
+        return Case(
+            Patch(**where, source=live.prompt(OTHER)), lambda x: changed(x, lambda o: value)
+        )
     if kind == "patch across":
         value = hooks.read(inputs(OTHER), site, layer)
         taken = [5, 0, 2]
@@ -127,4 +163,6 @@ def dims_of(site: str) -> list[str]:
 def width(live: Session, site: str, layer: int | None) -> int:
     if site in ("q", "k", "v", "z"):
         return 8
-    return {"mlp_post": 56, "logits": 61}.get(site) or live.capture(live.prompt(IDS), "resid_post.0")["resid_post.0"].shape[-1]
+    return {"mlp_post": 56, "logits": 61}.get(site) or live.capture(
+        live.prompt(IDS), "resid_post.0"
+    )["resid_post.0"].shape[-1]

@@ -89,7 +89,9 @@ def test_cached_values_are_those_of_a_fresh_run(live):
     live.capture(prompt, "logits")
     with torch.no_grad(), live.model.trace(input_ids=torch.tensor([IDS])):
         hidden = live.model.transformer.h[1].output.save()
-    assert torch.allclose(live.capture(prompt, "resid_post.1")["resid_post.1"], hidden[0], atol=1e-6)
+    assert torch.allclose(
+        live.capture(prompt, "resid_post.1")["resid_post.1"], hidden[0], atol=1e-6
+    )
     assert live.forward_passes == 1
 
 
@@ -129,7 +131,9 @@ def test_out_of_memory_empties_the_cache_and_tries_once_more(live, monkeypatch):
 
 def test_out_of_memory_twice_says_what_would_fit_and_the_session_lives_on(live, monkeypatch):
     _short_of_memory(monkeypatch, times=2)
-    with pytest.raises(OutOfMemory, match=r"activations of 7 tokens need about .* at most 3 tokens"):
+    with pytest.raises(
+        OutOfMemory, match=r"activations of 7 tokens need about .* at most 3 tokens"
+    ):
         live.capture(live.prompt(IDS), ["resid_post", "logits"])
     assert live.capture(live.prompt(IDS), "logits")["logits"].shape == (7, 61)
 
@@ -145,6 +149,10 @@ def test_variants_take_smaller_batches_when_memory_is_short(live, monkeypatch):
 
 
 def test_other_errors_are_not_taken_for_short_memory(live, monkeypatch):
-    monkeypatch.setattr(forward_module, "capture", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+    monkeypatch.setattr(
+        forward_module,
+        "capture",
+        lambda *a, **k: (_ for _ in ()).throw(RuntimeError("shapes differ")),
+    )
     with pytest.raises(RuntimeError, match="shapes differ"):
         live.capture(live.prompt(IDS), "logits")

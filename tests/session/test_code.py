@@ -60,7 +60,11 @@ def test_code_of_many_interventions_keeps_their_order_and_skips_those_that_are_o
     live.interventions.switch(live.ablate("mlp_out", layer=2), on=False)
     code = live.code(prompt)
     assert "interp_widgets" not in code
-    assert code.index("scale resid_post 0") < code.index("clamp resid_post 0") < code.index("scale v 1")
+    assert (
+        code.index("scale resid_post 0")
+        < code.index("clamp resid_post 0")
+        < code.index("scale v 1")
+    )
     assert "1 more are off" in code
     expected = live.capture(prompt, "logits")["logits"]
     assert torch.allclose(run(code, live.model)[0], expected, atol=1e-5)
@@ -92,4 +96,6 @@ def test_code_needs_a_prompt_and_writes_token_strings_as_comments_only(live):
     evil = SimpleNamespace(tokens=('x\n"""\nraise SystemExit #',))
     from interp_widgets.session.export_code import _prompt_comment
 
-    assert all("\n" not in line for line in _prompt_comment(SimpleNamespace(**vars(evil), is_batch=False)))
+    assert all(
+        "\n" not in line for line in _prompt_comment(SimpleNamespace(**vars(evil), is_batch=False))
+    )

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from interp_widgets.session.errors import InterventionError
-from interp_widgets.session.interventions import Ablate, Clamp, Interventions, Patch, Scale, Steer, from_json
+from interp_widgets.session.interventions import (
+    Ablate,
+    Clamp,
+    Interventions,
+    Patch,
+    Scale,
+    Steer,
+    from_json,
+)
 from tests.session.cases import CASES, IDS, KINDS, OTHER, case, inputs, reference, session
 
 
@@ -121,12 +129,25 @@ def test_a_plain_trace_of_the_model_is_not_changed(live):
 
 def test_descriptions_say_what_is_done(live):
     assert live.ablate("z", layer=1, head=3).describe() == "ablate z 1.3 (zero)"
-    assert live.scale("resid_post", 0.5, layer=2, position=[1, 2, 3, 6]).describe() == "scale resid_post 2 @ 1–3,6 (× 0.5)"
+    assert (
+        live.scale("resid_post", 0.5, layer=2, position=[1, 2, 3, 6]).describe()
+        == "scale resid_post 2 @ 1–3,6 (× 0.5)"
+    )
     assert live.clamp("mlp_post", 2, layer=0, unit=7).describe() == "clamp mlp_post 0 [7] (= 2)"
     assert "from" in live.patch("logits", live.prompt(IDS), position=-1).describe()
-    assert live.steer("resid_mid", torch.ones(40), 2, layer=1).describe().endswith("(+ 2 × direction of norm 6.32)")
+    assert (
+        live.steer("resid_mid", torch.ones(40), 2, layer=1)
+        .describe()
+        .endswith("(+ 2 × direction of norm 6.32)")
+    )
     assert repr(live.interventions).startswith("0 ● ablate z 1.3 (zero)\n1 ●")
-    assert list(live.interventions.frame()["kind"]) == ["ablate", "scale", "clamp", "patch", "steer"]
+    assert list(live.interventions.frame()["kind"]) == [
+        "ablate",
+        "scale",
+        "clamp",
+        "patch",
+        "steer",
+    ]
 
 
 def test_undo_and_redo_walk_through_every_kind_of_change(live):
@@ -161,7 +182,9 @@ def test_a_click_on_a_head_adds_it_and_the_next_click_takes_it_back(live):
 
 
 def test_the_list_survives_json(live):
-    live.ablate("z", layer=1, head=[0, 2], method="resample", reference=[live.prompt(OTHER)], seed=3)
+    live.ablate(
+        "z", layer=1, head=[0, 2], method="resample", reference=[live.prompt(OTHER)], seed=3
+    )
     live.patch("resid_post", live.prompt(OTHER, answer=5), layer=0, position=-1)
     live.steer("v", [0.5] * 8, layer=2, head=1, strength=-1)
     live.interventions.switch(1, on=False)
@@ -259,5 +282,7 @@ def test_interventions_stand_alone_as_data():
     assert hash(items[0]) == hash(Ablate(site="z", layer=1, head=0))
     assert items.key == (items[0].key, items[1].key)
     assert {type(i) for i in items} == {Ablate, Clamp}
-    assert Patch(site="z", layer=0, source={"ids": [1]}) != Patch(site="z", layer=0, source={"ids": [2]})
+    assert Patch(site="z", layer=0, source={"ids": [1]}) != Patch(
+        site="z", layer=0, source={"ids": [2]}
+    )
     assert Scale(site="z", layer=0, factor=2).key != Steer(site="z", layer=0, direction=[2.0]).key

@@ -114,7 +114,9 @@ def test_waiting_too_long_is_a_timeout_and_the_job_goes_on(live):
 
 
 def test_run_waits_inlines_on_the_worker_and_passes_errors(live):
-    assert live.run(lambda: live.run(lambda: threading.current_thread().name)).startswith("interp-widgets")
+    assert live.run(lambda: live.run(lambda: threading.current_thread().name)).startswith(
+        "interp-widgets"
+    )
     with pytest.raises(ZeroDivisionError):
         live.run(lambda: 1 / 0)
     assert live.run(lambda job: job.progress(1, 2) or job is current_job())
@@ -220,7 +222,14 @@ for _ in range(3):
 session.submit(lambda: 1)
 print("leaving")
 """
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=90, check=False, cwd=".")
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        cwd=".",
+    )
     assert found.stdout.strip() == "leaving"
     assert found.returncode == 0, found.stderr[-2000:]
     assert "Traceback" not in found.stderr
