@@ -29,7 +29,10 @@ WIDE = {
     **IDS,
 }
 """Settings of families whose heads need not fill d_model."""
-SQUARE = {**{k: v for k, v in WIDE.items() if k not in ("num_key_value_heads", "head_dim")}, "hidden_size": HEADS * D_HEAD}
+SQUARE = {
+    **{k: v for k, v in WIDE.items() if k not in ("num_key_value_heads", "head_dim")},
+    "hidden_size": HEADS * D_HEAD,
+}
 """Settings of families where d_model is heads × d_head."""
 VISION = {
     "hidden_size": HEADS * D_HEAD,
@@ -78,7 +81,9 @@ def _clip(kernel: str) -> Any:
     from transformers import CLIPConfig, CLIPModel
 
     text = {**SQUARE, "max_position_embeddings": 32, "projection_dim": 24}
-    config = CLIPConfig(text_config=text, vision_config={**VISION, "projection_dim": 24}, projection_dim=24)
+    config = CLIPConfig(
+        text_config=text, vision_config={**VISION, "projection_dim": 24}, projection_dim=24
+    )
     config._attn_implementation = kernel
     return CLIPModel(config)
 
@@ -89,11 +94,20 @@ FAMILIES: dict[str, Family] = {
         _auto(
             "GPT2LMHeadModel",
             "GPT2Config",
-            {"vocab_size": VOCABULARY, "n_positions": 64, "n_embd": 32, "n_layer": LAYERS, "n_head": HEADS, "n_inner": D_MLP, **IDS},
+            {
+                "vocab_size": VOCABULARY,
+                "n_positions": 64,
+                "n_embd": 32,
+                "n_layer": LAYERS,
+                "n_head": HEADS,
+                "n_inner": D_MLP,
+                **IDS,
+            },
         )
     ),
     "gpt_neox": Family(
-        _auto("GPTNeoXForCausalLM", "GPTNeoXConfig", {**SQUARE, "rotary_pct": 0.5}), without=("resid_mid",)
+        _auto("GPTNeoXForCausalLM", "GPTNeoXConfig", {**SQUARE, "rotary_pct": 0.5}),
+        without=("resid_mid",),
     ),
     "gpt_neox_sequential": Family(
         _auto("GPTNeoXForCausalLM", "GPTNeoXConfig", {**SQUARE, "use_parallel_residual": False})
@@ -103,7 +117,13 @@ FAMILIES: dict[str, Family] = {
         _auto(
             "Qwen2ForCausalLM",
             "Qwen2Config",
-            {**{k: v for k, v in WIDE.items() if k != "head_dim"}, "hidden_size": 32, "use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+            {
+                **{k: v for k, v in WIDE.items() if k != "head_dim"},
+                "hidden_size": 32,
+                "use_sliding_window": True,
+                "sliding_window": 4,
+                "max_window_layers": 1,
+            },
         )
     ),
     "qwen3": Family(_auto("Qwen3ForCausalLM", "Qwen3Config", WIDE)),
@@ -111,29 +131,60 @@ FAMILIES: dict[str, Family] = {
         _auto(
             "Gemma2ForCausalLM",
             "Gemma2Config",
-            {**WIDE, "sliding_window": 4, "query_pre_attn_scalar": 12, "attn_logit_softcapping": 0.5, "final_logit_softcapping": 3.0},
+            {
+                **WIDE,
+                "sliding_window": 4,
+                "query_pre_attn_scalar": 12,
+                "attn_logit_softcapping": 0.5,
+                "final_logit_softcapping": 3.0,
+            },
         )
     ),
     "gemma3": Family(
         _auto(
             "Gemma3ForCausalLM",
             "Gemma3TextConfig",
-            {**WIDE, "sliding_window": 3, "query_pre_attn_scalar": 12, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]},
+            {
+                **WIDE,
+                "sliding_window": 3,
+                "query_pre_attn_scalar": 12,
+                "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+            },
         )
     ),
     "olmo2": Family(
-        _auto("Olmo2ForCausalLM", "Olmo2Config", {**{k: v for k, v in WIDE.items() if k != "head_dim"}, "hidden_size": 32})
+        _auto(
+            "Olmo2ForCausalLM",
+            "Olmo2Config",
+            {**{k: v for k, v in WIDE.items() if k != "head_dim"}, "hidden_size": 32},
+        )
     ),
     "mistral": Family(_auto("MistralForCausalLM", "MistralConfig", {**WIDE, "sliding_window": 4})),
     "mixtral": Family(
-        _auto("MixtralForCausalLM", "MixtralConfig", {**WIDE, "sliding_window": None, "num_local_experts": 3, "num_experts_per_tok": 2}),
+        _auto(
+            "MixtralForCausalLM",
+            "MixtralConfig",
+            {**WIDE, "sliding_window": None, "num_local_experts": 3, "num_experts_per_tok": 2},
+        ),
         without=("mlp_post",),
     ),
     "phi3": Family(
-        _auto("Phi3ForCausalLM", "Phi3Config", {**{k: v for k, v in WIDE.items() if k != "head_dim"}, "hidden_size": 32, "sliding_window": 5})
+        _auto(
+            "Phi3ForCausalLM",
+            "Phi3Config",
+            {
+                **{k: v for k, v in WIDE.items() if k != "head_dim"},
+                "hidden_size": 32,
+                "sliding_window": 5,
+            },
+        )
     ),
     "gpt_oss": Family(
-        _auto("GptOssForCausalLM", "GptOssConfig", {**WIDE, "sliding_window": 4, "num_local_experts": 3, "num_experts_per_tok": 2}),
+        _auto(
+            "GptOssForCausalLM",
+            "GptOssConfig",
+            {**WIDE, "sliding_window": 4, "num_local_experts": 3, "num_experts_per_tok": 2},
+        ),
         without=("mlp_post",),
     ),
     "bert": Family(_auto("BertForMaskedLM", "BertConfig", SQUARE)),
@@ -142,25 +193,55 @@ FAMILIES: dict[str, Family] = {
         _auto(
             "ModernBertForMaskedLM",
             "ModernBertConfig",
-            {**SQUARE, "local_attention": 6, "layer_types": ["full_attention", "sliding_attention", "sliding_attention"], "cls_token_id": 1, "sep_token_id": 2},
+            {
+                **SQUARE,
+                "local_attention": 6,
+                "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+                "cls_token_id": 1,
+                "sep_token_id": 2,
+            },
         )
     ),
     "t5_encoder": Family(
         _auto(
             "T5EncoderModel",
             "T5Config",
-            {"vocab_size": VOCABULARY, "d_model": D_MODEL, "d_kv": D_HEAD, "d_ff": D_MLP, "num_layers": LAYERS, "num_heads": HEADS, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16, "pad_token_id": 0, "eos_token_id": 2},
+            {
+                "vocab_size": VOCABULARY,
+                "d_model": D_MODEL,
+                "d_kv": D_HEAD,
+                "d_ff": D_MLP,
+                "num_layers": LAYERS,
+                "num_heads": HEADS,
+                "relative_attention_num_buckets": 8,
+                "relative_attention_max_distance": 16,
+                "pad_token_id": 0,
+                "eos_token_id": 2,
+            },
         ),
         without=HEADLESS,
     ),
-    "clip_text": Family(_auto("CLIPTextModel", "CLIPTextConfig", {**SQUARE, "max_position_embeddings": 32}), without=HEADLESS),
-    "clip_vision": Family(_auto("CLIPVisionModel", "CLIPVisionConfig", VISION), without=HEADLESS, image=True),
-    "vit": Family(_auto("ViTForImageClassification", "ViTConfig", {**VISION, "num_labels": 7}), image=True),
+    "clip_text": Family(
+        _auto("CLIPTextModel", "CLIPTextConfig", {**SQUARE, "max_position_embeddings": 32}),
+        without=HEADLESS,
+    ),
+    "clip_vision": Family(
+        _auto("CLIPVisionModel", "CLIPVisionConfig", VISION), without=HEADLESS, image=True
+    ),
+    "vit": Family(
+        _auto("ViTForImageClassification", "ViTConfig", {**VISION, "num_labels": 7}), image=True
+    ),
     "mamba": Family(
         _auto(
             "MambaForCausalLM",
             "MambaConfig",
-            {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": LAYERS, "state_size": 4, **IDS},
+            {
+                "vocab_size": VOCABULARY,
+                "hidden_size": 32,
+                "num_hidden_layers": LAYERS,
+                "state_size": 4,
+                **IDS,
+            },
         ),
         without=("q", "k", "v", "z", "pattern", "attn_out", "resid_mid", "mlp_post", "mlp_out"),
         eager=False,

@@ -8,7 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_widgets.results.attention_math import HeadScores, attention_pattern, pool_columns
+from interp_widgets.results.attention_math import (
+    HeadScores,
+    attention_pattern,
+    cells_of,
+    pool_columns,
+)
 from interp_widgets.results.base import Result
 
 if TYPE_CHECKING:
@@ -212,7 +217,7 @@ class AttentionResult(Result):
             For a layer or head that is not there, or `pool` without `out_shape`.
         """
         index = self._index(layer, head)
-        rows, cols = self._range(query), self._range(key)
+        rows, cols = self._range(query, self._queries()), self._range(key, self.positions)
         if (pool is None) != (out_shape is None):
             raise ValueError("pool and out_shape belong together: give both or neither")
         if pool is None or out_shape is None:
@@ -221,22 +226,27 @@ class AttentionResult(Result):
         if pool not in ("max", "mean"):
             raise ValueError(f"pool is 'max' or 'mean', not {pool!r}")
         height, width = min(out_shape[0], len(rows)), min(out_shape[1], len(cols))
-        lines = []
-        for line in range(height):
-            start = rows.start + line * len(rows) // height
-            stop = rows.start + (line + 1) * len(rows) // height
-            lines.append(self._pooled_line(index, range(start, stop), cols, width, pool))
-        return torch.stack(lines) if lines else torch.zeros(0, width)
+        return self._pooled(index, rows, cols, (height, width), pool)
 
-    def _pooled_line(
-        self, index: tuple[int, int], rows: range, cols: range, width: int, pool: Pool
+    def _pooled(
+        self, index: tuple[int, int], rows: range, cols: range, shape: tuple[int, int], pool: Pool
     ) -> Tensor:
-        parts = []
+        line = cells_of(len(rows), shape[0]) if shape[0] else torch.zeros(0)
+        total: Tensor | None = None
         for block in self._blocks(index, rows):
-            cells = pool_columns(self._weights(index, block, cols), width, pool)
-            parts.append(cells.amax(0) if pool == "max" else cells.sum(0))
-        stacked = torch.stack(parts)
-        return stacked.amax(0) if pool == "max" else stacked.sum(0) / len(rows)
+            cells = pool_columns(self._weights(index, block, cols), shape[1], pool)
+            if total is None:
+                total = cells.new_zeros(shape)
+            at = line[block.start - rows.start : block.stop - rows.start].to(cells.device)
+            if pool == "max":
+                total.scatter_reduce_(0, at[:, None].expand_as(cells), cells, "amax")
+            else:
+                total.index_add_(0, at, cells)
+        if total is None:
+            return torch.zeros(shape)
+        if pool == "mean":
+            total /= torch.bincount(line, minlength=shape[0]).to(total)[:, None]
+        return total
 
     def scores(
         self, layer: int, head: int, query: slice | None = None, key: slice | None = None
@@ -253,7 +263,8 @@ class AttentionResult(Result):
             raise ValueError(
                 "this result holds ready patterns, not q and k, so there are no scores"
             )
-        return self._head(index).scores(self._range(query), self._range(key))
+        rows, cols = self._range(query, self._queries()), self._range(key, self.positions)
+        return self._head(index).scores(rows, cols)
 
     def overview(self, size: int = 48, pool: Pool = "max") -> Tensor:
         """Return every head as a thumbnail, float32 `[layer, head, size, size]`."""
@@ -320,23 +331,21 @@ class AttentionResult(Result):
         sums = dict.fromkeys(HEAD_SCORES, 0.0)
         counts = dict.fromkeys(HEAD_SCORES, 0)
         entropies = []
-        keys = torch.arange(self.positions)
         for rows in self._blocks(index, range(self._queries())):
-            weights = self._weights(index, rows, range(self.positions)).cpu()
-            i = torch.arange(rows.start, rows.stop)
-            here = (
-                real[i]
-                if self._queries() == self.positions
-                else torch.ones(len(rows), dtype=torch.bool)
-            )
-            entropy = torch.special.entr(weights).sum(-1)
+            cols = range(self.positions if self.ready else self._head(index).reach(rows).stop)
+            weights = self._weights(index, rows, cols).cpu()
+            i, j = torch.arange(rows.start, rows.stop), torch.arange(len(cols))
+            square = self._queries() == self.positions
+            here = real[rows.start : rows.stop] if square else torch.ones(len(rows)).bool()
+            entropy = -torch.special.xlogy(weights, weights).sum(-1)
             entropies.append(torch.where(here, entropy, torch.nan))
             later = here & (i > first)
-            copies = (ids[i][:, None] == ids[None]) & (keys[None] < i[:, None]) & real[None]
-            after = torch.nn.functional.pad(copies[:, :-1], (1, 0)) & (keys[None] <= i[:, None])
-            previous = weights[torch.arange(len(rows)), (i - 1).clamp(min=0)]
+            copies = (ids[i][:, None] == ids[: len(cols)]) & real[: len(cols)]
+            copies &= j < i[:, None]
+            after = torch.nn.functional.pad(copies[:, :-1], (1, 0))
+            before = (i - 1).clamp(0, len(cols) - 1)
             measured = {
-                "previous_token": (previous, later),
+                "previous_token": (weights.gather(1, before[:, None])[:, 0], later),
                 "first_token": (weights[:, first], later),
                 "duplicate_token": ((weights * copies).sum(-1), here & copies.any(-1)),
                 "induction": ((weights * after).sum(-1), here & after.any(-1)),
@@ -377,8 +386,8 @@ class AttentionResult(Result):
     def _queries(self) -> int:
         return int(self.arrays["pattern" if self.ready else "q"].shape[2])
 
-    def _range(self, part: slice | None) -> range:
-        start, stop, step = (part or slice(None)).indices(self.positions)
+    def _range(self, part: slice | None, count: int) -> range:
+        start, stop, step = (part or slice(None)).indices(count)
         if step != 1:
             raise ValueError("query and key are slices with step 1")
         return range(start, max(start, stop))
@@ -403,16 +412,9 @@ class AttentionResult(Result):
 
     def _blocks(self, index: tuple[int, int], rows: range) -> list[range]:
         """Split queries along the blocks whose normalisers are remembered."""
-        if self.ready or not len(rows):
+        if self.ready:
             return [rows] if len(rows) else []
-        head = self._head(index)
-        whole = next(iter(head.blocks(range(head.queries))))
-        height = len(whole)
-        first, last = rows.start // height, (rows.stop - 1) // height
-        return [
-            range(max(rows.start, b * height), min(rows.stop, (b + 1) * height))
-            for b in range(first, last + 1)
-        ]
+        return list(self._head(index).blocks(rows))
 
     @torch.no_grad()
     def _weights(self, index: tuple[int, int], rows: range, cols: range) -> Tensor:
@@ -421,16 +423,17 @@ class AttentionResult(Result):
             pattern = torch.as_tensor(self.arrays["pattern"])[index]
             return pattern[rows.start : rows.stop, cols.start : cols.stop].float()
         head = self._head(index)
-        height = len(next(iter(head.blocks(range(head.queries)))))
-        start = rows.start // height * height
-        key = (*index, start)
-        if key not in self._normalisers:
-            self._normalisers[key] = head.normaliser(
-                range(start, min(start + height, head.queries))
-            )
-        return head.weights(
-            rows, cols, self._normalisers[key][rows.start - start : rows.stop - start]
-        )
+        start = rows.start // head.block_height * head.block_height
+        block = range(start, min(start + head.block_height, head.queries))
+        known = self._normalisers.get((*index, start))
+        if known is None and rows == block:
+            weights, known = head.weights(rows, cols)
+        else:
+            known = head.normaliser(block) if known is None else known
+            part = known[rows.start - start : rows.stop - start]
+            weights, _ = head.weights(rows, cols, part)
+        self._normalisers[*index, start] = known
+        return weights
 
     # words
 

@@ -12,7 +12,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 8 << 20
 """Largest block of scores worked on at once."""
 
 
@@ -73,48 +73,82 @@ class HeadScores:
 
     def scores(self, rows: range, cols: range) -> Tensor:
         """Return float32 scores before the softmax `[row, col]`; hidden keys are minus infinity."""
-        q = self.q[rows.start : rows.stop].float()
-        k = self.k[cols.start : cols.stop].float()
-        scores = q @ k.T * self.scaling
+        q = self.q[rows.start : rows.stop].float() * self.scaling
+        scores = q @ self.k[cols.start : cols.stop].float().T
         if self.softcap is not None:
-            scores = torch.tanh(scores / self.softcap) * self.softcap
+            scores.div_(self.softcap).tanh_().mul_(self.softcap)
         i = torch.arange(rows.start, rows.stop, device=scores.device)[:, None]
         j = torch.arange(cols.start, cols.stop, device=scores.device)[None]
-        if self.bias is not None:
-            scores = scores + self.bias.float().to(scores.device)[self.keys - 1 + j - i]
+        if self.bias is not None and len(cols):
+            by_first_key = self.bias.float().to(scores.device).unfold(0, len(cols), 1)
+            scores += by_first_key[self.keys - 1 + cols.start - i[:, 0]]
         if self.causal:
-            scores = scores.masked_fill(j > i, -math.inf)
+            edge = max(0, rows.start - cols.start)
+            scores[:, edge:].masked_fill_(j[:, edge:] > i, -math.inf)
         if self.window is not None:
-            scores = scores.masked_fill((i - j).abs() >= self.window, -math.inf)
+            scores.masked_fill_((i - j).abs_() >= self.window, -math.inf)
         if self.valid is not None:
-            keep = self.valid[cols.start : cols.stop].to(scores.device)
-            scores = scores.masked_fill(~keep[None], -math.inf)
+            hidden = ~self.valid[cols.start : cols.stop].to(scores.device)
+            scores.masked_fill_(hidden[None], -math.inf)
         return scores
 
     def normaliser(self, rows: range) -> Tensor:
         """Return the log of each query's softmax sum, `[row]`; -inf if it sees nothing."""
-        total = torch.logsumexp(self.scores(rows, self.reach(rows)), dim=-1)
-        if self.sink is not None:
-            total = torch.logaddexp(total, torch.full_like(total, self.sink))
-        return total
+        return self._normaliser_of(self.scores(rows, self.reach(rows)))
 
-    def weights(self, rows: range, cols: range, normaliser: Tensor) -> Tensor:
-        """Return attention weights `[row, col]`; a query that sees nothing has zeros."""
+    def _normaliser_of(self, scores: Tensor) -> Tensor:
+        if scores.shape[-1] == 0:
+            total = scores.new_full(scores.shape[:1], -math.inf)
+        else:
+            total = torch.logsumexp(scores, dim=-1)
+        return total if self.sink is None else torch.logaddexp(total, total.new_tensor(self.sink))
+
+    def weights(
+        self, rows: range, cols: range, normaliser: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return attention weights `[row, col]` and the normaliser `[row]`.
+
+        Parameters
+        ----------
+        rows, cols
+            Queries and keys.
+        normaliser
+            What `normaliser(rows)` returned, if it is known already.
+
+        Returns
+        -------
+        tuple of Tensor
+            Float32; a query that sees nothing has zeros.
+        """
         seen = self.reach(rows)
         inner = range(max(cols.start, seen.start), min(cols.stop, seen.stop))
+        inner = range(inner.start, max(inner.start, inner.stop))
+        if len(inner) == len(seen):
+            part = self.scores(rows, seen)
+            normaliser = self._normaliser_of(part) if normaliser is None else normaliser
+        else:
+            normaliser = self.normaliser(rows) if normaliser is None else normaliser
+            part = self.scores(rows, inner)
+        part.sub_(normaliser.masked_fill(normaliser == -math.inf, 0.0)[:, None]).exp_()
         if len(inner) == 0:
-            return torch.zeros(len(rows), len(cols), device=self.q.device)
-        safe = torch.where(normaliser == -math.inf, torch.zeros_like(normaliser), normaliser)
-        part = torch.exp(self.scores(rows, inner) - safe[:, None])
+            return part.new_zeros(len(rows), len(cols)), normaliser
         before, after = inner.start - cols.start, cols.stop - inner.stop
-        return torch.nn.functional.pad(part, (before, after)) if before or after else part
+        full = torch.nn.functional.pad(part, (before, after)) if before or after else part
+        return full, normaliser
+
+    @property
+    def block_height(self) -> int:
+        """Number of queries whose scores fit `BLOCK_BYTES`."""
+        return max(1, BLOCK_BYTES // (4 * max(1, self.keys)))
 
     def blocks(self, rows: range | None = None) -> Iterator[range]:
-        """Split queries into blocks whose scores fit `BLOCK_BYTES`."""
+        """Split queries along multiples of `block_height`."""
         rows = range(self.queries) if rows is None else rows
-        height = max(1, BLOCK_BYTES // (4 * max(1, self.keys)))
-        for start in range(rows.start, rows.stop, height):
-            yield range(start, min(start + height, rows.stop))
+        start = rows.start
+        while start < rows.stop:
+            stop = min(rows.stop, (start // self.block_height + 1) * self.block_height)
+            yield range(start, stop)
+            start = stop
 
 
 def attention_pattern(q: Tensor, k: Tensor, **facts: object) -> Tensor:
@@ -133,23 +167,24 @@ def attention_pattern(q: Tensor, k: Tensor, **facts: object) -> Tensor:
     """
     head = HeadScores(q, k, **facts)  # type: ignore[arg-type]
     cols = range(head.keys)
-    return torch.cat([head.weights(rows, cols, head.normaliser(rows)) for rows in head.blocks()])
+    return torch.cat([head.weights(rows, cols)[0] for rows in head.blocks()])
 
 
-def pool_columns(values: Tensor, bins: int, how: str) -> Tensor:
-    """Pool the last dimension to `bins` cells by `"max"` or `"mean"`.
+def cells_of(n: int, cells: int) -> Tensor:
+    """Return the cell of each of `n` entries; cell c starts at entry `c * n // cells`."""
+    edges = torch.tensor([c * n // cells for c in range(cells + 1)])
+    return torch.repeat_interleave(torch.arange(cells), edges.diff())
 
-    Cell c holds entries `c*n//bins` to `(c+1)*n//bins`.
-    """
+
+def pool_columns(values: Tensor, cells: int, how: str) -> Tensor:
+    """Pool the last dimension to `cells` entries by `"max"` or `"mean"`."""
     n = values.shape[-1]
-    if bins >= n:
+    if cells >= n:
         return values
-    if n % bins == 0:
-        cells = values.unflatten(-1, (bins, n // bins))
-        return cells.amax(-1) if how == "max" else cells.mean(-1)
-    edges = torch.tensor([c * n // bins for c in range(bins + 1)], device=values.device)
-    cell = torch.repeat_interleave(torch.arange(bins, device=values.device), edges.diff())
-    out = values.new_zeros(*values.shape[:-1], bins)
-    return out.scatter_reduce(
-        -1, cell.expand_as(values), values, "amax" if how == "max" else "mean", include_self=False
-    )
+    if n % cells == 0:
+        grouped = values.unflatten(-1, (cells, n // cells))
+        return grouped.amax(-1) if how == "max" else grouped.mean(-1)
+    index = cells_of(n, cells).to(values.device).expand_as(values)
+    out = values.new_zeros(*values.shape[:-1], cells)
+    reduce = "amax" if how == "max" else "mean"
+    return out.scatter_reduce(-1, index, values, reduce, include_self=False)
