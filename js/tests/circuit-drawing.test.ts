@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 
-import { hitEdge, strokesOf, strokeWidth, sway } from "../src/circuit/curve";
-import { opacity } from "../src/circuit/draw";
-import { circuitOf } from "../src/circuit/graph";
-import { layoutGraph, naturalHeight } from "../src/circuit/layout";
-import { edgesOf, follow, neighbour } from "../src/circuit/navigate";
-import { nearestMeasured, positionToSize, sizeToPosition } from "../src/circuit/size";
-import { edgesByName, smallGraph } from "./circuit-helpers";
+import { hitEdge, strokesOf, strokeWidth, sway } from "../src/circuit/curve.js";
+import { opacity } from "../src/circuit/draw.js";
+import { circuitOf } from "../src/circuit/graph.js";
+import { layoutGraph, layoutPacked, naturalHeight } from "../src/circuit/layout.js";
+import { edgesOf, follow, neighbour } from "../src/circuit/navigate.js";
+import { nearestMeasured, positionToSize, sizeToPosition } from "../src/circuit/size.js";
+import { edgesByName, smallGraph } from "./circuit-helpers.js";
 
 const graph = smallGraph(3, 2);
 const edges = edgesByName(graph, [
@@ -47,6 +47,22 @@ describe("layout", () => {
         expect(placed.y[i]! + placed.boxHeight / 2).toBeLessThanOrEqual(placed.height);
       });
     }
+  });
+});
+
+describe("packed layout", () => {
+  it("gives rows only to what is shown, and centres them", () => {
+    const placed = layoutPacked(graph, circuit.nodes, 600, 400);
+    expect(placed.x[at("m0")]).toBeNaN();
+    const levels = circuit.nodes.map((i) => placed.y[i]!).sort((a, b) => b - a);
+    expect(levels[0]).toBe(placed.y[at("input")]);
+    expect(levels.at(-1)).toBe(placed.y[at("logits")]);
+    expect(placed.x[at("a0.h1")]).toBe(placed.x[at("logits")]);
+    expect(placed.rows.map((r) => r.label)).toEqual(["L0", "L2"]);
+  });
+
+  it("draws the circuit of nothing without failing", () => {
+    expect(layoutPacked(graph, [], 600, 400).height).toBeGreaterThan(0);
   });
 });
 

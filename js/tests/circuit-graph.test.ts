@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { circuitOf, Edges, parseName } from "../src/circuit/graph";
-import { edgesByName, smallGraph } from "./circuit-helpers";
+import { circuitOf, Edges, parseName } from "../src/circuit/graph.js";
+import { edgesByName, smallGraph } from "./circuit-helpers.js";
 
 describe("names", () => {
   it("reads heads, ports and MLPs, and lets others stand for themselves", () => {

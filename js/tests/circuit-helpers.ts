@@ -1,4 +1,4 @@
-import { CircuitGraph, Edges } from "../src/circuit/graph";
+import { CircuitGraph, Edges } from "../src/circuit/graph.js";
 
 // Two layers of three heads, as interp_widgets/results/graph.py names them.
 export function smallGraph(layers = 2, heads = 3): CircuitGraph {

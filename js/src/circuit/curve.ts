@@ -1,8 +1,8 @@
 // One S-curve for every edge: it leaves upwards and arrives upwards. Because all edges share the
 // shape, the x at a given height is one table look-up, which makes hit testing exact and cheap.
 
-import type { Circuit, Edges } from "./graph";
-import { entering, leaving, type Layout } from "./layout";
+import type { Circuit, Edges } from "./graph.js";
+import { entering, type Layout, leaving } from "./layout.js";
 
 /** Distance of the control points from their ends, as a share of the height. */
 export const BEND = 0.5;

@@ -1,7 +1,9 @@
-// Edges on a canvas: batched by sign and width, strongest on top.
+// Edges on a canvas, strongest on top. Full quality is drawn in slices so that the page never stalls;
+// while something moves, a draft of thin lines stands in (without a GPU wide curves cost ten times
+// as much as hairlines).
 
-import { BEND, type Strokes } from "./curve";
-import type { Layout } from "./layout";
+import { BEND, type Strokes } from "./curve.js";
+import type { Layout } from "./layout.js";
 
 export interface Paint {
   positive: string;
@@ -16,23 +18,10 @@ export interface Viewport {
   y: number;
 }
 
-const BINS = [0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6];
-
-const binOf = (width: number): number => {
-  let i = 0;
-  while (i < BINS.length - 1 && width > (BINS[i]! + BINS[i + 1]!) / 2) i++;
-  return i;
-};
-
-function trace(path: CanvasPath, strokes: Strokes, i: number): void {
-  const y0 = strokes.y0[i]!;
-  const y1 = strokes.y1[i]!;
-  const x0 = strokes.x0[i]!;
-  const x1 = strokes.x1[i]!;
-  const bend = (y1 - y0) * BEND;
-  path.moveTo(x0, y0);
-  path.bezierCurveTo(x0, y0 + bend, x1, y1 - bend, x1, y1);
-}
+/** Strong edges keep their width in a draft. */
+const KEPT_WIDE = 120;
+/** Most edges in a draft. */
+export const DRAFT = 3000;
 
 /** Widths shrink slower than the picture when zoomed out, and grow slower when zoomed in. */
 export const lineScale = (scale: number): number => Math.sqrt(scale) / scale;
@@ -41,18 +30,12 @@ export const lineScale = (scale: number): number => Math.sqrt(scale) / scale;
 export function opacity(width: number, drawn: number): number {
   const crowd = Math.min(1, Math.max(0, Math.log10(Math.max(drawn, 100) / 100) / 2));
   const strong = Math.min(1, (width - 0.5) / 2);
-  return 0.9 - (1 - strong) * (0.25 + 0.45 * crowd);
+  return 0.9 - (1 - strong) * (0.25 + 0.53 * crowd);
 }
 
 export function place(ctx: CanvasRenderingContext2D, view: Viewport, ratio: number): void {
-  ctx.setTransform(
-    view.scale * ratio,
-    0,
-    0,
-    view.scale * ratio,
-    view.x * ratio,
-    view.y * ratio,
-  );
+  const scale = view.scale * ratio;
+  ctx.setTransform(scale, 0, 0, scale, view.x * ratio, view.y * ratio);
 }
 
 export function clear(ctx: CanvasRenderingContext2D): void {
@@ -60,52 +43,64 @@ export function clear(ctx: CanvasRenderingContext2D): void {
   ctx.clearRect(0, 0, ctx.canvas.width, ctx.canvas.height);
 }
 
-/**
- * Draw edges. `only` restricts to positions for which it is true; `solid` leaves out the fading of
- * a crowd; `cut` are drawn as dotted grey lines whatever their sign.
- */
-export function drawEdges(
+export interface DrawOptions {
+  /** Positions in `strokes` to draw, in this order; all of them without it. */
+  only?: ArrayLike<number>;
+  /** Edges drawn dotted and grey whatever their sign. */
+  cut?: ReadonlySet<number>;
+  /** No fading. */
+  solid?: boolean;
+  /** Thin lines for all but the strongest. */
+  draft?: boolean;
+}
+
+/** Draws edges; the generator yields every few edges, so that the caller may stop for a frame. */
+export function* drawing(
   ctx: CanvasRenderingContext2D,
   strokes: Strokes,
   paint: Paint,
   view: Viewport,
-  options: { only?: (edge: number) => boolean; cut?: ReadonlySet<number>; solid?: boolean } = {},
-): number {
-  const { only, cut, solid = false } = options;
+  options: DrawOptions = {},
+): Generator<void> {
+  const { only, cut, solid = false, draft = false } = options;
   const scaled = lineScale(view.scale);
-  const paths = new Map<number, Path2D>();
-  const severed = new Path2D();
-  let drawn = 0;
-  for (let i = 0; i < strokes.edge.length; i++) {
-    const edge = strokes.edge[i]!;
-    if (only && !only(edge)) continue;
-    drawn++;
-    if (cut?.has(edge)) {
-      trace(severed, strokes, i);
-      continue;
-    }
-    const key = binOf(strokes.width[i]!) * 2 + strokes.negative[i]!;
-    let path = paths.get(key);
-    if (!path) paths.set(key, (path = new Path2D()));
-    trace(path, strokes, i);
-  }
+  const count = only ? only.length : strokes.edge.length;
+  const first = draft ? Math.max(0, count - DRAFT) : 0;
+  const hairline = (0.9 / view.scale) * Math.min(1, Math.sqrt(view.scale));
+  let style = -1;
   ctx.lineCap = "butt";
-  for (const key of [...paths.keys()].sort((a, b) => a - b)) {
-    const width = BINS[key >> 1]!;
-    const negative = key % 2 === 1;
-    ctx.strokeStyle = negative ? paint.negative : paint.positive;
-    ctx.globalAlpha = solid ? 1 : opacity(width, drawn);
-    ctx.lineWidth = width * scaled;
-    ctx.setLineDash(negative ? [5 * scaled + width * scaled, 3.5 * scaled] : []);
-    ctx.stroke(paths.get(key)!);
+  for (let n = first; n < count; n++) {
+    const i = only ? only[n]! : n;
+    const severed = cut?.has(strokes.edge[i]!) ?? false;
+    const kind = severed ? 2 : strokes.negative[i]!;
+    const wide = !draft || n >= count - KEPT_WIDE;
+    const width = severed ? 1.25 : strokes.width[i]!;
+    const key = kind * 2 + (wide ? 1 : 0);
+    if (key !== style) {
+      style = key;
+      ctx.strokeStyle = [paint.positive, paint.negative, paint.cut][kind]!;
+      if (!wide || kind === 0) ctx.setLineDash([]);
+      else if (kind === 2) ctx.setLineDash([1.5 * scaled, 4 * scaled]);
+    }
+    if (wide && kind === 1) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
+    ctx.globalAlpha = solid || severed ? 1 : opacity(width, count);
+    ctx.lineWidth = wide ? width * scaled : hairline;
+    const y0 = strokes.y0[i]!;
+    const y1 = strokes.y1[i]!;
+    const bend = (y1 - y0) * BEND;
+    ctx.beginPath();
+    ctx.moveTo(strokes.x0[i]!, y0);
+    ctx.bezierCurveTo(strokes.x0[i]!, y0 + bend, strokes.x1[i]!, y1 - bend, strokes.x1[i]!, y1);
+    ctx.stroke();
+    if (n % 16 === 15) yield;
   }
   ctx.globalAlpha = 1;
-  ctx.strokeStyle = paint.cut;
-  ctx.lineWidth = 1.25 * scaled;
-  ctx.setLineDash([1.5 * scaled, 4 * scaled]);
-  ctx.stroke(severed);
   ctx.setLineDash([]);
-  return drawn;
+}
+
+/** Draws edges at once. */
+export function drawEdges(...call: Parameters<typeof drawing>): void {
+  for (const _ of drawing(...call));
 }
 
 /** Places of components that are not in the circuit, as dots, so that the grid stays in sight. */
@@ -118,6 +113,7 @@ export function drawGhosts(
   ctx.fillStyle = paint.ghost;
   const radius = Math.min(1.75, layout.boxHeight / 8);
   for (const node of hidden) {
+    if (Number.isNaN(layout.x[node]!)) continue;
     ctx.beginPath();
     ctx.arc(layout.x[node]!, layout.y[node]!, radius, 0, 2 * Math.PI);
     ctx.fill();

@@ -1,7 +1,7 @@
 // Where nodes stand: layers from the input at the bottom to the logits at the top, heads in
 // columns, MLPs in a column of their own half a row above the heads they may read.
 
-import type { CircuitGraph, Port } from "./graph";
+import type { CircuitGraph, Port } from "./graph.js";
 
 export interface Layout {
   x: Float32Array;
@@ -71,6 +71,70 @@ export function layoutGraph(graph: CircuitGraph, width: number, height: number):
     height: total,
     rows,
     columns,
+  };
+}
+
+/**
+ * Only the components of a circuit: rows that hold some, packed and centred, as in a paper's figure.
+ * Components that are not shown have no place (NaN).
+ */
+export function layoutPacked(
+  graph: CircuitGraph,
+  shown: readonly number[],
+  width: number,
+  height: number,
+): Layout {
+  const { nodes } = graph;
+  const levels = new Map<number, number[]>();
+  for (const i of shown) {
+    const node = nodes[i]!;
+    const level = node.kind === "mlp" ? node.layer + 0.5 : node.layer;
+    const list = levels.get(level);
+    if (list) list.push(i);
+    else levels.set(level, [i]);
+  }
+  const order = [...levels.keys()].sort((a, b) => a - b);
+  const isMlp = (list: number[]): boolean => nodes[list[0] as number]?.kind === "mlp";
+  const own = [...levels.values()].some(isMlp) ? 1 : 0; // MLPs have a column of their own
+  const widest = Math.max(1, ...[...levels.values()].map((l) => l.length)) + own;
+  const usable = Math.max(120, width - MARGIN.left - MARGIN.right);
+  const columnPitch = clamp(usable / widest, 14, 96);
+  const room = height - MARGIN.top - MARGIN.bottom - 24;
+  const rowPitch = clamp(room / Math.max(1, order.length - 1), 26, 72);
+  const boxHeight = clamp(rowPitch * 0.45, 12, 22);
+  const total = MARGIN.top + MARGIN.bottom + 24 + rowPitch * Math.max(0, order.length - 1);
+  const middle = MARGIN.left + (Math.max(usable, columnPitch * widest) - own * columnPitch) / 2;
+  const mlpX = middle + (widest * columnPitch) / 2;
+
+  const x = new Float32Array(nodes.length).fill(NaN);
+  const y = new Float32Array(nodes.length).fill(NaN);
+  const boxes = new Float32Array(nodes.length);
+  const rows: Layout["rows"] = [];
+  order.forEach((level, r) => {
+    const list = levels.get(level)!.sort((a, b) => nodes[a]!.head - nodes[b]!.head || a - b);
+    const at = total - MARGIN.bottom - 12 - r * rowPitch;
+    list.forEach((i, place) => {
+      const kind = nodes[i]!.kind;
+      x[i] = isMlp(list) ? mlpX : middle + (place - (list.length - 1) / 2) * columnPitch;
+      y[i] = at;
+      boxes[i] =
+        kind === "head" ? clamp(columnPitch - 8, 10, 38) : clamp(columnPitch - 4, 34, 56);
+    });
+    const layer = nodes[list[0]!]!.layer;
+    if (layer >= 0 && layer < graph.layers && level === layer)
+      rows.push({ label: `L${layer}`, y: at });
+  });
+  return {
+    x,
+    y,
+    boxes,
+    boxHeight,
+    columnPitch,
+    rowPitch,
+    width: Math.max(width, MARGIN.left + columnPitch * widest + MARGIN.right),
+    height: total,
+    rows,
+    columns: [],
   };
 }
 

@@ -1,7 +1,7 @@
 // Arrow keys on a layered graph.
 
-import type { Circuit, Edges } from "./graph";
-import type { Layout } from "./layout";
+import type { Circuit, Edges } from "./graph.js";
+import type { Layout } from "./layout.js";
 
 export type Direction = "up" | "down" | "left" | "right";
 

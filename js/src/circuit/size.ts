@@ -15,8 +15,8 @@ export function positionToSize(position: number, total: number): number {
   const least = Math.min(FEWEST, total);
   if (total <= least || position >= 1) return total;
   if (position <= 0) return least;
-  const exact = least * Math.pow(total / least, position);
-  const unit = Math.pow(10, Math.max(0, Math.floor(Math.log10(exact)) - 1));
+  const exact = least * (total / least) ** position;
+  const unit = 10 ** Math.max(0, Math.floor(Math.log10(exact)) - 1);
   return Math.max(least, Math.min(total, Math.round(exact / unit) * unit));
 }
 

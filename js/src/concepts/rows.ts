@@ -119,7 +119,7 @@ export function ticksOf([low, high]: readonly [number, number], about = 5): numb
   const span = high - low;
   if (!(span > 0)) return [];
   const raw = span / Math.max(1, about);
-  const unit = Math.pow(10, Math.floor(Math.log10(raw)));
+  const unit = 10 ** Math.floor(Math.log10(raw));
   const step = unit * ([1, 2, 2.5, 5, 10].find((m) => m * unit >= raw * 0.999) ?? 10);
   const ticks: number[] = [];
   for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i++)

@@ -128,9 +128,7 @@ export function treeRows(root: ModuleNode, open: ReadonlySet<string>, filter = "
     };
     rows.push(row);
     if (!row.open) return;
-    const shown = words.length
-      ? children.filter((child) => child.nodes.some(within))
-      : children;
+    const shown = words.length ? children.filter((child) => child.nodes.some(within)) : children;
     row.hasChildren = shown.length > 0 || !words.length;
     shown.forEach((child, i) => visit(child, depth + 1, i + 1, shown.length));
   };

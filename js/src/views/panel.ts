@@ -1,0 +1,179 @@
+// The session: model, device, memory, what runs, what is done to the model.
+import { button } from "../core/controls.js";
+import { h } from "../core/dom.js";
+import { defineView, type View } from "../core/view.js";
+import { countText } from "../modules/tree.js";
+import { bytesText, plural } from "../panel/format.js";
+import { InterventionList, type Item } from "../panel/interventions.js";
+import { meter, progress } from "../panel/meter.js";
+
+const KEYS = [
+  ["Tab", "next control"],
+  ["Space", "switch an intervention on or off"],
+  ["Alt ↑ ↓", "move an intervention"],
+] as const;
+
+interface Job {
+  id: number;
+  label: string;
+  state: string;
+  done: number;
+  total: number;
+  cancelling: boolean;
+}
+
+class PanelView {
+  private readonly facts = h("dl", { class: "iw-facts" });
+  private readonly jobs = h("ul", { class: "iw-jobs", "aria-label": "Running and queued" });
+  private readonly items: InterventionList;
+  private readonly count = h("h4", { class: "iw-section" });
+  private readonly tools = h("span", { class: "iw-item-tools" });
+  private readonly empty = h("p", { class: "iw-hint" });
+
+  constructor(private readonly view: View) {
+    this.items = new InterventionList((name, payload, said) => this.act(name, payload, said), () => this.live);
+    view.body.append(
+      this.facts,
+      h("div", { class: "iw-section-row" }, this.count, this.tools),
+      this.items.el,
+      this.empty,
+      this.jobs,
+    );
+    view.onSpec(() => this.show());
+    this.show();
+  }
+
+  private get live(): boolean {
+    return Boolean(this.view.spec.live) && !this.view.spec.closed;
+  }
+
+  private act(name: string, payload: Record<string, unknown>, said: string): void {
+    const { view } = this;
+    view.guard(async () => {
+      try {
+        await view.request(name, payload);
+        view.note("");
+        if (said) view.say(said);
+      } catch (error) {
+        view.report(error);
+        this.show();
+      }
+    })();
+  }
+
+  private show(): void {
+    this.showFacts();
+    this.showJobs(this.view.spec.jobs ?? []);
+    const items = (this.view.spec.interventions ?? []) as unknown as Item[];
+    this.count.textContent = items.length ? plural(items.length, "intervention") : "Interventions";
+    this.empty.textContent = items.length
+      ? ""
+      : this.live
+        ? "None. Click a head, an edge or a cell in any view, or call session.ablate(…), session.steer(…)."
+        : "None.";
+    this.empty.hidden = items.length > 0;
+    this.items.show(items);
+    this.showTools(items);
+  }
+
+  private showFacts(): void {
+    const { spec } = this.view;
+    const model = spec.model ?? {};
+    const memory = spec.memory ?? {};
+    const size = [
+      model.class,
+      model.layers ? plural(model.layers, "layer") : "",
+      model.parameters ? `${countText(model.parameters)} parameters` : "",
+    ];
+    const place = [spec.device, spec.dtype, memory.model ? `${bytesText(memory.model)} of weights` : ""];
+    const row = (name: string, ...value: (Node | string)[]) => [h("dt", {}, name), h("dd", {}, ...value)];
+    const cache = meter("Cache", memory.cache ?? 0, memory.cache_capacity ?? 0);
+    const held = this.facts.contains(document.activeElement);
+    const clear = button(
+      "Clear",
+      () => this.act("clear_cache", {}, "Cache cleared"),
+      { title: "Forget all cached activations" },
+    );
+    clear.disabled = !this.live || !memory.cache;
+    const rows = [
+      ...row("Model", join(size)),
+      ...row("Runs on", join(place)),
+      ...row("Cache", cache, h("span", { class: "iw-quiet" }, plural(spec.cache_entries ?? 0, "tensor")), this.live ? clear : ""),
+    ];
+    if (memory.total) {
+      rows.push(...row("Device", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)));
+    }
+    rows.push(...row("Ran", plural(spec.forward_passes ?? 0, "forward pass").replace("passs", "passes")));
+    this.facts.replaceChildren(...rows);
+    if (held && !clear.disabled) clear.focus();
+  }
+
+  private showJobs(jobs: readonly Job[]): void {
+    this.jobs.hidden = jobs.length === 0;
+    const held = (document.activeElement as HTMLElement | null)?.dataset.job;
+    this.jobs.replaceChildren(
+      ...jobs.map((job) => {
+        const running = job.state === "running";
+        const words = job.cancelling
+          ? "stopping"
+          : running
+            ? job.total
+              ? `${job.done.toLocaleString("en")} of ${job.total.toLocaleString("en")}`
+              : "running"
+            : "queued";
+        const cancel = button("Cancel", () => this.act("cancel", { job: job.id }, `${job.label} cancelled`));
+        cancel.setAttribute("aria-label", `Cancel ${job.label}`);
+        cancel.dataset.job = String(job.id);
+        cancel.disabled = job.cancelling;
+        return h(
+          "li",
+          { class: "iw-job" },
+          h("span", { class: "iw-job-label" }, job.label),
+          running ? progress(job.label, job.done, job.total) : null,
+          h("span", { class: "iw-quiet" }, words),
+          cancel,
+        );
+      }),
+    );
+    if (held) this.jobs.querySelector<HTMLElement>(`[data-job="${held}"]`)?.focus();
+  }
+
+  private showTools(items: readonly Item[]): void {
+    this.tools.replaceChildren();
+    if (!this.live) return;
+    const load = h("input", { type: "file", accept: ".json,application/json", class: "iw-sr", tabindex: -1, "aria-hidden": "true" });
+    load.addEventListener("change", () => this.load(load));
+    const all = button("Remove all", () => this.act("reset", {}, "All interventions removed"));
+    const save = button("Save", this.view.guard(() => this.save()), { title: "Save the interventions as JSON" });
+    all.disabled = save.disabled = items.length === 0;
+    this.tools.append(all, save, button("Load", () => load.click(), { title: "Load interventions from JSON" }), load);
+  }
+
+  private async save(): Promise<void> {
+    const { interventions } = await this.view.request("save");
+    const text = JSON.stringify(interventions, null, 2);
+    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    h("a", { href: url, download: "interventions.json" }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+    this.view.say("Interventions saved");
+  }
+
+  private load(input: HTMLInputElement): void {
+    const file = input.files?.[0];
+    if (!file) return;
+    this.view.guard(async () => {
+      let interventions: unknown;
+      try {
+        interventions = JSON.parse(await file.text());
+      } catch {
+        this.view.report(new Error(`${file.name} is not JSON. Choose a file that the panel saved.`));
+        return;
+      }
+      this.act("load", { interventions }, "Interventions loaded");
+    })();
+  }
+}
+
+const join = (parts: unknown[]): string => parts.filter(Boolean).join(" · ");
+
+export default defineView("panel", (view) => void new PanelView(view), { keys: KEYS, table: false });
