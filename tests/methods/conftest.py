@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from interp_widgets.session.session import Session
-from tests.families import build
+from tests.families import WIDE, build
 
 IDS = [3, 14, 15, 9, 26, 5, 35]
 OTHER = [3, 14, 41, 9, 52, 5, 35]  # differs at positions 2 and 4
@@ -21,6 +22,15 @@ def open_session(family: str) -> Session:
     session = _sessions[family]
     session.interventions.clear()
     return session
+
+
+def long_llama(positions: int):
+    """Make a Llama that takes long prompts: 3 layers, 4 query and 2 key heads, d_head 8."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    settings = {**WIDE, "max_position_embeddings": positions}
+    return LlamaForCausalLM(LlamaConfig(**settings)).eval()
 
 
 @pytest.fixture(params=["gpt2", "llama"])

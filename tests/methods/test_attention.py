@@ -1,0 +1,101 @@
+"""Patterns from q and k are the patterns that eager attention uses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import interp_widgets as iw
+from interp_widgets.session.session import Session
+from interp_widgets.session.sites import SiteError
+from tests.families import build
+from tests.methods.conftest import IDS, long_llama, open_session
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "bert", "t5_encoder", "gpt_oss"])
+def test_every_head_of_a_family_equals_eager_attention(family):
+    session = open_session(family)
+    prompt = session.prompt(IDS)
+    result = iw.attention(prompt)
+    eager = build(family, "eager")
+    with torch.no_grad():
+        ids = torch.tensor([IDS])
+        expected = eager(
+            input_ids=ids, attention_mask=torch.ones_like(ids), output_attentions=True
+        ).attentions
+    assert (result.n_layers, result.n_heads, result.positions) == (3, 4, 7)
+    for layer in range(3):
+        for head in range(4):
+            pattern = result.pattern(layer=layer, head=head)
+            assert pattern.dtype == torch.float32
+            torch.testing.assert_close(
+                pattern, expected[layer][0, head].float(), rtol=1e-4, atol=1e-5
+            )
+
+
+def test_nothing_of_the_size_queries_by_keys_is_kept(session, prompt):
+    result = iw.attention(prompt)
+    assert set(result.arrays) == {"q", "k"}
+    assert result.tokens == [str(i) for i in IDS]
+    assert result.meta["ids"] == IDS
+
+
+def test_a_long_prompt_costs_memory_by_its_length_not_its_square():
+    session = Session(long_llama(8192))
+    result = iw.attention(session.prompt([5, 9] * 4096))
+    stored = sum(a.numel() * a.element_size() for a in result.arrays.values())
+    assert stored == 3 * (4 + 2) * 8 * 8192 * 4
+    tile = result.tile(1, 3, query=slice(8190, 8192))
+    torch.testing.assert_close(tile.sum(-1), torch.ones(2))
+
+
+def test_some_layers_only(prompt):
+    result = iw.attention(prompt, layers=[2, 0])
+    assert result.layers == [2, 0]
+    torch.testing.assert_close(
+        result.pattern(layer=2, head=1), iw.attention(prompt).pattern(layer=2, head=1)
+    )
+    with pytest.raises(ValueError, match="layer 1"):
+        result.pattern(layer=1, head=1)
+    with pytest.raises(SiteError, match="no layer 5"):
+        iw.attention(prompt, layers=[5])
+    with pytest.raises(SiteError, match="layers is empty"):
+        iw.attention(prompt, layers=[])
+
+
+def test_an_ablated_head_changes_the_patterns_of_later_layers_and_only_those(session, prompt):
+    before = iw.attention(prompt)
+    session.ablate("z", layer=1, head=2)
+    after = before.rerun()
+    for layer in (0, 1):
+        torch.testing.assert_close(
+            after.pattern(layer=layer, head=2), before.pattern(layer=layer, head=2)
+        )
+    assert not torch.allclose(after.pattern(layer=2, head=2), before.pattern(layer=2, head=2))
+
+
+def test_an_intervention_on_the_pattern_itself_is_shown(session, prompt):
+    before = iw.attention(prompt)
+    session.ablate("pattern", layer=1, head=3, unit=0)
+    after = before.rerun()
+    assert set(after.arrays) == {"pattern"}
+    assert not after.pattern(layer=1, head=3)[:, 0].any()
+    torch.testing.assert_close(
+        after.pattern(layer=1, head=2), before.pattern(layer=1, head=2), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_several_views_of_one_prompt_cost_one_forward_pass():
+    session = Session(build("llama"))
+    prompt = session.prompt(IDS)
+    iw.attention(prompt)
+    iw.attention(prompt, layers=[1])
+    iw.logit_lens(prompt, k=3)
+    assert session.forward_passes == 1
+    session.close()
+
+
+def test_a_model_without_attention_says_so():
+    prompt = open_session("mamba").prompt(IDS)
+    with pytest.raises(SiteError, match=r"no site 'pattern.0'.*attention function"):
+        iw.attention(prompt)
