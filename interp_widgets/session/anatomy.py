@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor, nn
@@ -155,7 +156,9 @@ class Anatomy:
         if isinstance(self.model, nn.Module):
             import nnsight
 
-            self.model = nnsight.NNsight(self.model)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*has a submodule named")
+                self.model = nnsight.NNsight(self.model)
         return self.model
 
     def _path_of(self, getter: str) -> str | None:

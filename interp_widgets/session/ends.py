@@ -40,10 +40,9 @@ def find_embedding(
     ]
     if any(e.path == known for e in candidates):
         return known
-    vocabulary = _vocabulary(trial.modules[""])
-    tables = [e for e in candidates if isinstance(trial.modules[e.path], nn.Embedding)]
-    words = next((e.path for e in tables if _rows(trial, e.path) == vocabulary), None)
-    return words or next((e.path for e in candidates if e not in tables), None)
+    tables = [e.path for e in candidates if isinstance(trial.modules[e.path], nn.Embedding)]
+    words = next((path for path in tables if _reads_tokens(trial, path)), None)
+    return words or next((e.path for e in candidates if e.path not in tables), None)
 
 
 def find_final_norm(trial: Trial, last: Event) -> str | None:
@@ -63,11 +62,11 @@ def _side(path: str) -> str:
     return path.partition(".")[0]
 
 
-def _rows(trial: Trial, path: str) -> int:
+def _reads_tokens(trial: Trial, path: str) -> bool:
+    """Whether an embedding table is indexed by the model's input, or has a row for every token."""
     table: Any = trial.modules[path]
-    return int(table.num_embeddings)
-
-
-def _vocabulary(root: nn.Module) -> int | None:
-    config: Any = getattr(root, "config", None)
-    return getattr(getattr(config, "text_config", config), "vocab_size", None)
+    config: Any = getattr(trial.modules[""], "config", None)
+    vocabulary = getattr(getattr(config, "text_config", config), "vocab_size", None)
+    begin, read = trial.at("", "input"), trial.at(path, "input")
+    direct = begin is not None and read is not None and begin.storage == read.storage
+    return table.num_embeddings == vocabulary or (direct and begin.tensor is not None)

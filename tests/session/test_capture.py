@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests import families
 from interp_widgets.session.anatomy import Anatomy
 from interp_widgets.session.capture import capture, capture_with_grad
 from interp_widgets.session.sites import Site, SiteError
+from tests import families
 from tests.session import reference
 
 

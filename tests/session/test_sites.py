@@ -40,7 +40,7 @@ def test_a_layer_where_there_is_none_is_refused_with_a_reason(bad):
     if bad == "logits.2":
         with pytest.raises(SiteError, match="write 'logits' alone"):
             Site("logits", 2)
-    with pytest.raises(SiteError, match="layer|name|written"):
+    with pytest.raises(SiteError, match=r"layer|name|written"):
         Site.parse(bad)
 
 
