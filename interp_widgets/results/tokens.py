@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,11 @@ class TokensResult(Result):
             raise ValueError(f"{len(channels)} channel names for {values.shape[0]} channels")
         if len(self.meta["tokens"]) != values.shape[1]:
             raise ValueError(f"{len(self.meta['tokens'])} tokens for {values.shape[1]} positions")
+
+    @property
+    def values(self) -> Any:
+        """The tensor ``[channel, position]``, on its device."""
+        return self.arrays["values"]
 
     @property
     def tokens(self) -> list[str]:
