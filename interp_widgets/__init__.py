@@ -23,6 +23,7 @@ _PUBLIC = {
     "catalogue": "interp_widgets.methods.catalogue",
     "method": "interp_widgets.methods.catalogue",
     "load": "interp_widgets.results.base",
+    "to_html": "interp_widgets.views.page",
 }
 _MODULES = {"circuits": "interp_widgets.methods.circuits", "tasks": "interp_widgets.demo.tasks"}
 

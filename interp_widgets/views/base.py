@@ -26,7 +26,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
@@ -77,8 +77,12 @@ class View(anywidget.AnyWidget):
     selection = traitlets.Unicode().tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], default_value="auto").tag(sync=True)
 
+    bundle: ClassVar[str] = ""
+    """Name of the bundle in ``interp_widgets/static``."""
+
     def __init_subclass__(cls, bundle: str = "", **options: Any) -> None:
         if bundle:
+            cls.bundle = bundle
             script, style = STATIC / f"{bundle}.js", STATIC / "style.css"
             cls._esm = script if script.is_file() else _UNBUILT.format(name=bundle)
             cls._css = style if style.is_file() else ""
@@ -124,8 +128,12 @@ class View(anywidget.AnyWidget):
         return {}
 
     def export_requests(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Name the requests that an exported page must be able to answer."""
+        """Name what an exported page must answer; ``table`` and ``code`` come anyway."""
         return ()
+
+    def export_spec(self) -> dict[str, Any]:
+        """Return the ``spec`` of an exported page, which has no kernel."""
+        return {**self.spec, "live": False}
 
     def table(self, payload: dict[str, Any]) -> Any:
         """Return the data frame behind "show as table"; by default the result's."""
@@ -137,6 +145,11 @@ class View(anywidget.AnyWidget):
     def session(self) -> Any:
         """The live session, or None."""
         return self._session
+
+    @property
+    def selection_value(self) -> dict[str, Any]:
+        """What is selected in the views of the session."""
+        return dict(self._selection.value)
 
     @property
     def is_live(self) -> bool:

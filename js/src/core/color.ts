@@ -5,7 +5,7 @@
 //   const [r, g, b] = scale.rgb(x);  scale.css(x);  scale.ink(x)      // text colour on it
 //   legend(scale, "activation")                         // element with the numbers
 //   OKABE_ITO.blue; category(i)
-import { h, num, signed } from "./dom.js";
+import { h, num } from "./dom.js";
 
 export type Rgb = readonly [number, number, number];
 
@@ -149,7 +149,12 @@ export function legend(scale: Scale, label: string, marks: readonly string[] = [
   const stops = (scale.signed ? scale.palette.diverging : scale.palette.sequential)
     .map((c) => `rgb(${c.join(",")})`)
     .join(", ");
-  const text = scale.signed ? signed : num;
+  const text = (x: number) => {
+    const plain = num(x)
+      .replace(/(\.\d*?)0+(e|$)/, "$1$2")
+      .replace(/\.(e|$)/, "$1");
+    return scale.signed && x > 0 ? `+${plain}` : plain;
+  };
   const middle = scale.signed ? 0 : (scale.low + scale.high) / 2;
   return h(
     "div",

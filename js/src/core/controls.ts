@@ -4,8 +4,9 @@
 //   select("Colour", [["p", "probability"], ["h", "entropy"]], "p", (key) => …)
 //   stepper("Layer", 12, 3, (i) => …, { labels })      slider("Edges", 1, 500, 20, (n) => …)
 //   segmented("Show", [["current", "Now"], …], "current", (key) => …)
-//   button("Undo", () => …, { title })                 toggle("Values", true, (on) => …)
+//   button("Undo", () => …, { icon: "undo" })  (icons.ts)                  toggle("Values", true, (on) => …)
 import { h, uid } from "./dom.js";
+import { icon, isIcon } from "./icons.js";
 
 export interface Control<T> {
   el: HTMLElement;
@@ -26,7 +27,7 @@ export function button(
       "aria-label": options.icon ? label : undefined,
       onclick: call,
     },
-    options.icon ?? label,
+    options.icon ? (isIcon(options.icon) ? icon(options.icon) : options.icon) : label,
   );
 }
 
@@ -122,8 +123,8 @@ export function stepper(
     set(next);
     if (moved) call(next);
   };
-  const down = button(`Previous ${label}`, () => go(at - 1), { icon: "‹" });
-  const up = button(`Next ${label}`, () => go(at + 1), { icon: "›" });
+  const down = button(`Previous ${label}`, () => go(at - 1), { icon: "previous" });
+  const up = button(`Next ${label}`, () => go(at + 1), { icon: "next" });
   const set = (to: number) => {
     at = to;
     input.value = String(to);

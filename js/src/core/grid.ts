@@ -150,14 +150,17 @@ export class Grid {
         if (event.shiftKey || far || !this.options.open) return;
         this.options.open(row, col);
         this.refresh();
-        return used(event);
+        used(event);
+        return;
       case " ":
         if (!this.options.toggle) return;
         this.options.toggle(row, col);
-        return used(event);
+        used(event);
+        return;
       case "Escape":
         this.focusCell.blur();
-        return used(event);
+        used(event);
+        return;
       default:
         if (this.options.key?.(event, row, col)) used(event);
         return;

@@ -4,7 +4,8 @@
 //                           { done: draw, failed: (e) => view.report(e) });
 //   tiles.show(["0,0", "0,1"]);      // asks for the missing ones, cancels those no longer shown
 //   tiles.get("0,0");                // the answer, or undefined while it is under way
-//   tiles.clear();                   // a new revision: forget everything
+//   tiles.clear();                   // a new revision: ask again for everything
+//   tiles.stale("0,0");              // what stood there before clear(), to draw meanwhile
 //
 // The last `keep` answers stay, least recently shown out first.
 
@@ -15,7 +16,8 @@ export interface TilesOptions {
 }
 
 export class Tiles<T> {
-  private readonly cache = new Map<string, T>();
+  private cache = new Map<string, T>();
+  private old = new Map<string, T>();
   private readonly asked = new Map<string, AbortController>();
 
   constructor(
@@ -41,6 +43,10 @@ export class Tiles<T> {
     }
   }
 
+  stale(key: string): T | undefined {
+    return this.old.get(key);
+  }
+
   get waiting(): number {
     return this.asked.size;
   }
@@ -60,7 +66,8 @@ export class Tiles<T> {
   clear(): void {
     for (const controller of this.asked.values()) controller.abort();
     this.asked.clear();
-    this.cache.clear();
+    if (this.cache.size) this.old = this.cache;
+    this.cache = new Map();
   }
 
   private ask(key: string): void {

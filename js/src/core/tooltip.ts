@@ -13,13 +13,13 @@ export class Tooltip {
     this.el = h("div", { class: "iw-tooltip", role: "tooltip" });
     this.el.hidden = true;
     root.append(this.el);
-    const escape = (event: Event) => {
+    const close = (event: Event) => {
       if ((event as KeyboardEvent).key === "Escape" && !this.el.hidden) {
         this.hide();
         event.stopPropagation();
       }
     };
-    root.addEventListener("keydown", escape, { signal, capture: true });
+    root.addEventListener("keydown", close, { signal, capture: true });
     this.el.addEventListener("pointerenter", () => clearTimeout(this.leaving), { signal });
     this.el.addEventListener("pointerleave", () => this.hide(), { signal });
     signal.addEventListener("abort", () => clearTimeout(this.leaving));

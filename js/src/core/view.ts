@@ -249,7 +249,11 @@ export class View {
     if (isAbort(error) || this.signal.aborted) return;
     const { message, hint } = error as { message?: string; hint?: string };
     const text = [message ?? String(error), hint].filter(Boolean).join(" ");
-    this.note(text, "error", retry && { label: "Try again", call: () => (this.note(""), retry()) });
+    const again = () => {
+      this.note("");
+      retry?.();
+    };
+    this.note(text, "error", retry && { label: "Try again", call: again });
   }
 
   /** Wraps a handler so that whatever it throws, now or later, is shown in the view. */
@@ -375,19 +379,21 @@ export class View {
         button(
           "Undo",
           this.guard(() => this.act("undo")),
-          { icon: "↶", title: "Undo the last intervention" },
+          { icon: "undo", title: "Undo the last intervention" },
         ),
       );
       add(
         button(
           "Redo",
           this.guard(() => this.act("redo")),
-          { icon: "↷", title: "Redo" },
+          { icon: "redo", title: "Redo" },
         ),
       );
     }
     if (this.options.table !== false) {
-      const table = button("Show as table", () => this.showTable(this.table.hidden), { icon: "▤" });
+      const table = button("Show as table", () => this.showTable(this.table.hidden), {
+        icon: "table",
+      });
       table.setAttribute("aria-pressed", "false");
       table.dataset.iw = "table";
       add(table);
@@ -396,7 +402,7 @@ export class View {
       button(
         "Copy as code",
         this.guard(() => this.copyCode()),
-        { icon: "⧉" },
+        { icon: "code" },
       ),
     );
     if (document.fullscreenEnabled) {
@@ -406,11 +412,11 @@ export class View {
           this.guard(() =>
             document.fullscreenElement ? document.exitFullscreen() : this.el.requestFullscreen(),
           ),
-          { icon: "⤢" },
+          { icon: "full" },
         ),
       );
     }
-    if (this.options.keys?.length) add(button("Keys", () => this.showKeys(), { icon: "?" }));
+    if (this.options.keys?.length) add(button("Keys", () => this.showKeys(), { icon: "help" }));
   }
 
   private showKeys(): void {

@@ -1,0 +1,189 @@
+// What the heatmap knows of its data: axes, the payload of a tile, what a cell selects and changes.
+import type { SelectionValue } from "../core/selection.js";
+import type { CommonSpec } from "../core/view.js";
+import type { TileRef } from "./camera.js";
+import { entry } from "./labels.js";
+
+export interface Target {
+  label: string;
+  fixed: Record<string, unknown>;
+  /** Field of the intervention → dim that gives its value. */
+  fields: Record<string, string>;
+}
+
+export interface HeatmapSpec extends CommonSpec {
+  cells: "number" | "token";
+  dims: string[];
+  sizes: Record<string, number>;
+  labels: Record<string, string[]>;
+  numbers: { layer?: number[] };
+  quantity: string;
+  selects: Record<string, keyof SelectionValue>;
+  targets: Target[];
+  flip: boolean;
+  channels?: [string, string][];
+  sites?: string[];
+  /** Exported pages: their finest tiles, and whether they hold one slice only. */
+  finest?: { row_step: number; col_step: number };
+  frozen?: boolean;
+}
+
+export interface HeatmapState {
+  rows?: string;
+  cols?: string;
+  at?: Record<string, number>;
+  scale?: "slice" | "trim" | "all";
+  pool?: "max" | "mean";
+  channel?: string;
+}
+
+export type Place = Record<string, number>;
+
+/** Spec and state together, as one moment of the view. */
+export class Slice {
+  readonly rows: string;
+  readonly cols: string;
+  readonly free: string[];
+
+  constructor(
+    readonly spec: HeatmapSpec,
+    readonly state: HeatmapState,
+    readonly mode: string,
+  ) {
+    this.rows = spec.cells === "token" ? "layer" : (state.rows ?? "");
+    this.cols = spec.cells === "token" ? "position" : (state.cols ?? "");
+    this.free = spec.dims.filter((d) => d !== this.rows && d !== this.cols);
+  }
+
+  get nRows(): number {
+    return this.rows ? (this.spec.sizes[this.rows] ?? 1) : 1;
+  }
+
+  get nCols(): number {
+    return this.spec.sizes[this.cols] ?? 1;
+  }
+
+  get at(): Place {
+    const at = this.state.at ?? {};
+    return Object.fromEntries(this.free.map((d) => [d, at[d] ?? 0]));
+  }
+
+  get quantity(): string {
+    const name = this.spec.channels?.find(([key]) => key === this.state.channel)?.[1];
+    const text = name ?? this.spec.quantity;
+    return this.mode === "difference" ? `change of ${text}` : text;
+  }
+
+  /** The same keys as PlaneView._payload in Python: exported pages find answers by them. */
+  payload(ref: TileRef): Record<string, unknown> {
+    const scale = this.state.scale === "all" ? "all" : "slice";
+    const what =
+      this.spec.cells === "token"
+        ? { channel: this.state.channel ?? "probability", scale: "slice", pool: "max" }
+        : { rows: this.rows, cols: this.cols, at: this.at, scale, pool: this.state.pool ?? "max" };
+    const { row, col, row_step, col_step } = ref;
+    return { ...what, mode: this.mode, row, col, row_step, col_step };
+  }
+
+  /** Indices of all dims at a data cell. */
+  place(row: number, col: number): Place {
+    return { ...this.at, ...(this.rows ? { [this.rows]: row } : {}), [this.cols]: col };
+  }
+
+  /** The model's own number of a dim's entry; null where it has none (the embedding's row). */
+  number(dim: string, index: number): number | null {
+    if (dim !== "layer") return index;
+    const n = this.spec.numbers.layer?.[index] ?? index;
+    return n < 0 ? null : n;
+  }
+
+  indexOf(dim: string, number: number | null): number | null {
+    if (number === null || number === undefined) return null;
+    const numbers = dim === "layer" ? this.spec.numbers.layer : undefined;
+    const index = numbers ? numbers.indexOf(number) : number;
+    return index >= 0 && index < (this.spec.sizes[dim] ?? 0) ? index : null;
+  }
+
+  /** What the shared selection becomes when a cell is clicked. */
+  selection(row: number, col: number): Partial<SelectionValue> {
+    const found: Record<string, number | null> = {};
+    for (const [dim, index] of Object.entries(this.place(row, col))) {
+      const field = this.spec.selects[dim];
+      if (field) found[field] = this.number(dim, index);
+    }
+    return found as Partial<SelectionValue>;
+  }
+
+  /** The entry of a dim that the shared selection names. */
+  selected(dim: string, value: SelectionValue): number | null {
+    const field = this.spec.selects[dim];
+    return field ? this.indexOf(dim, value[field] as number | null) : null;
+  }
+
+  describe(row: number, col: number): string {
+    const { labels } = this.spec;
+    const parts = this.rows ? [entry(this.rows, row, labels[this.rows])] : [];
+    return [...parts, entry(this.cols, col, labels[this.cols])].join(", ");
+  }
+
+  get targets(): Target[] {
+    if (this.spec.sites?.length) {
+      return [{ label: "position", fixed: {}, fields: { position: "position" } }];
+    }
+    return this.spec.targets;
+  }
+
+  /** The plain intervention that a target means at a data cell; null where it means none. */
+  intervention(target: Target, row: number, col: number): Record<string, unknown> | null {
+    const place = this.place(row, col);
+    const found: Record<string, unknown> = { kind: "ablate", ...target.fixed };
+    const site = this.spec.sites?.[row];
+    if (site !== undefined) {
+      const [name, layer] = site.split(".");
+      Object.assign(found, { site: name, layer: Number(layer) });
+    }
+    for (const [field, dim] of Object.entries(target.fields)) {
+      const n = this.number(dim, place[dim] ?? 0);
+      if (n === null) return null;
+      found[field] = field === "layer" ? n : [n];
+    }
+    return found;
+  }
+
+  /** Whether an active intervention is about this cell in particular, not about the whole slice. */
+  changed(row: number, col: number): boolean {
+    return this.targets.some((target) => {
+      const axes = Object.values(target.fields);
+      if (!axes.includes(this.rows) && !axes.includes(this.cols)) return false;
+      const here = this.intervention(target, row, col);
+      return here !== null && this.spec.interventions.some((i) => covers(i, here));
+    });
+  }
+}
+
+const INDICES = ["head", "unit", "position"];
+
+function covers(active: Record<string, unknown>, here: Record<string, unknown>): boolean {
+  if (active.site !== here.site || (active.layer ?? null) !== (here.layer ?? null)) return false;
+  return INDICES.every((field) => {
+    const wanted = list(here[field]);
+    const has = list(active[field]);
+    if (!wanted) return !has;
+    return !!has && wanted.every((i) => has.includes(i));
+  });
+}
+
+function list(value: unknown): number[] | null {
+  if (value === null || value === undefined) return null;
+  return Array.isArray(value) ? value : [value as number];
+}
+
+export function interventionText(i: Record<string, unknown>): string {
+  const parts = [String(i.site)];
+  if (i.layer !== undefined && i.layer !== null) parts.push(`layer ${i.layer}`);
+  for (const field of INDICES) {
+    const values = list(i[field]);
+    if (values) parts.push(`${field} ${values.join(", ")}`);
+  }
+  return parts.join(" ");
+}
