@@ -1,4 +1,4 @@
-"""Interventions inside a trace: what each one needs, and how it changes a tensor where the model has it."""
+"""Interventions inside a trace: what each one needs, and how it changes a tensor."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def apply_op(tensor: Tensor, dims: tuple[str, ...], op: Op, lengths: tuple[int, 
 
 
 def groups_of(op: Op, lengths: tuple[int, ...], *, by_length: bool = False) -> list[list[int]]:
-    """Return the rows that ``op`` changes, together where its positions mean the same in all of them."""
+    """Return the rows that ``op`` changes, grouped where its positions mean the same."""
     rows = range(len(lengths)) if op.rows is None else op.rows
     relative = op.item.position is not None and any(p < 0 for p in op.item.position)
     groups: dict[int, list[int]] = {}
@@ -209,9 +209,9 @@ def _new(
             value = value.unsqueeze(at)
     chosen = {dim: which for dim, which in wanted.items() if dim in op.dims}
     if "position" in op.dims and "position" in dims:
-        at = getattr(item, "source_position", None)
+        taken = getattr(item, "source_position", None)
         size = value.shape[dims.index("position")]
-        chosen["position"] = positions(at if at is not None else item.position, size, item)
+        chosen["position"] = positions(item.position if taken is None else taken, size, item)
         if chosen["position"] is None and size != _size(tensor, dims, "position"):
             raise InterventionError(
                 f"{item.describe()}: the other prompt has {size} positions and this one "
@@ -322,7 +322,7 @@ def plan(
                 location = anatomy.locate("v", site.layer)
             order = anatomy.order(location) + 0.1 * (site.name == "pattern")
             stage = stages[site] = Stage(site, location, [], lengths, order)
-        value, dims = value_of(item, site, min(lengths), fetch)
+        value, dims = value_of(item, site, max(lengths), fetch)
         stage.ops.append(Op(item, rows, value, dims))
     return sorted(stages.values(), key=lambda stage: stage.order)
 
@@ -353,8 +353,7 @@ def value_of(
                 )
             return torch.stack(values).mean(0), dims
         at = dims.index("position")
-        total = sum(v.sum(at) for v in values)
-        mean = total / sum(v.shape[at] for v in values)
+        mean = torch.cat(values, at).mean(at)
         return mean, tuple(d for d in dims if d != "position")
     return None, ()
 

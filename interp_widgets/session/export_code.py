@@ -1,4 +1,4 @@
-"""The session's state as plain nnsight code: what to run without this package to get the same logits."""
+"""The session's state as plain nnsight code, which gives the same logits without this package."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ class Writer:
         if isinstance(item, Patch):
             return self._source(item.source, site), []
         if isinstance(item, Ablate) and item.method == "resample":
-            return self._source(choose_reference(item, min(self.prompt.lengths)), site), []
+            return self._source(choose_reference(item, max(self.prompt.lengths)), site), []
         if isinstance(item, Ablate) and item.reference and item.method == "mean":
             names = [self._source(p, site) for p in item.reference]
             at = 0 if site.name == "pattern" else dims.index("position")

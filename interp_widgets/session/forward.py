@@ -1,4 +1,4 @@
-"""Running the model for captures: one forward pass for many sites, cached, retried when memory is short."""
+"""Running the model for captures: one forward pass for many sites, cached, retried once."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Forward:
                 rows = max(1, rows // 2)
                 continue
             with session._modes():  # noqa: SLF001
-                part = fresh["logits"][:, -1] if read is None else read(fresh)
+                part = fresh[Site("logits")][:, -1] if read is None else read(fresh)
             if part.shape[:1] != (len(chunk),):
                 raise ValueError(
                     f"read returned shape {tuple(part.shape)} for {len(chunk)} rows; it has to "
@@ -168,7 +168,7 @@ class Forward:
         return found
 
     def _bundle(self, prompt: Prompt | PromptBatch, missing: Sequence[Site]) -> list[Site]:
-        """Return the sites that views usually ask for next, when they fit in a quarter of the cache."""
+        """Return what views usually ask for next, when it fits in a quarter of the cache."""
         anatomy = self.session.anatomy
         if not anatomy.blocks or any(s.name not in DIMS for s in missing):
             return []

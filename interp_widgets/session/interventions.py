@@ -30,7 +30,8 @@ class Intervention:
     layer
         The layer; None for ``embed``, ``logits`` and modules.
     head
-        Head or heads of ``q, k, v, z, pattern``; None means all. ``k`` and ``v`` count key-value heads.
+        Head or heads of ``q, k, v, z, pattern``; None means all. ``k`` and ``v`` count key-value
+        heads.
     unit
         Entry or entries of the last dimension (for ``pattern``: of the keys); None means all.
     position
@@ -137,7 +138,7 @@ class Ablate(Intervention):
             )
         if self.method == "resample" and not self.reference:
             raise InterventionError(
-                'ablate(method="resample") takes values of other prompts: give reference=[prompt, …]'
+                'method="resample" takes the values of other prompts: give reference=[prompt, …]'
             )
         if self.method == "mean" and self.site == "pattern" and not self.reference:
             raise InterventionError(
@@ -146,6 +147,7 @@ class Ablate(Intervention):
             )
 
     def how(self) -> str:
+        """Return the settings in a few words."""
         if not self.reference:
             return self.method
         text = (
@@ -167,6 +169,7 @@ class Scale(Intervention):
         object.__setattr__(self, "factor", _finite(self.factor, "factor"))
 
     def how(self) -> str:
+        """Return the settings in a few words."""
         return f"× {self.factor:g}"
 
 
@@ -193,7 +196,7 @@ class Steer(Intervention):
         values = self.direction
         if hasattr(values, "tolist"):
             values = values.tolist()
-        if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:  # type: ignore[unreachable]
             raise InterventionError("direction is a list or a one-dimensional array of numbers")
         if any(isinstance(v, Sequence) for v in values):
             raise InterventionError(
@@ -203,6 +206,7 @@ class Steer(Intervention):
         object.__setattr__(self, "strength", _finite(self.strength, "strength"))
 
     def how(self) -> str:
+        """Return the settings in a few words."""
         norm = math.sqrt(sum(v * v for v in self.direction))
         return f"+ {self.strength:g} × direction of norm {norm:.3g}"
 
@@ -239,6 +243,7 @@ class Patch(Intervention):
             )
 
     def how(self) -> str:
+        """Return the settings in a few words."""
         text = self.source.get("text")
         shown = repr(text if len(text) <= 24 else text[:23] + "…") if text else "another prompt"
         if self.source_position is not None:
@@ -259,6 +264,7 @@ class Clamp(Intervention):
         object.__setattr__(self, "value", _finite(self.value, "value"))
 
     def how(self) -> str:
+        """Return the settings in a few words."""
         return f"= {self.value:g}"
 
 

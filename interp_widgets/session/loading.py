@@ -1,4 +1,4 @@
-"""Opening a model: from a Hugging Face id or folder, a loaded model, a torch module or an nnsight model."""
+"""Opening a model: a Hugging Face id or folder, a torch module or an nnsight model."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def open_model(
     device: str | torch.device | None,
     dtype: str | torch.dtype | None,
 ) -> tuple[Any, nn.Module, Any]:
-    """Return the nnsight model (or None where one is still to be made), its torch module and the tokenizer."""
+    """Return nnsight model (None where one is to be made), torch module and tokenizer."""
     wanted = read_dtype(dtype)
     if isinstance(source, str | os.PathLike):
         module, found = load(os.fspath(source), wanted)
@@ -150,7 +150,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def describe(module: nn.Module, name: str | None) -> dict[str, Any]:
-    """Return name, class, revision, dtype, number of parameters and fingerprint; never a path of this machine."""
+    """Return what recipes say of a model; never a path of this machine."""
     config = getattr(module, "config", None)
     if name is None:
         name = getattr(config, "_name_or_path", "") or type(module).__name__
@@ -198,7 +198,7 @@ class Signature:
 
     def call(self, values: Any, ids: Any, mask: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return ``(args, kwargs)`` for ids ``[batch, position]`` or float values."""
-        extra = {}
+        extra: dict[str, Any] = {}
         if "use_cache" in self.accepted:
             extra["use_cache"] = False
         if values is not None:

@@ -22,7 +22,8 @@ VISIBLE = str.maketrans({" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"})
 class Prompt:
     """One input of a session's model.
 
-    Made by :meth:`Session.prompt`; immutable. Two prompts with the same tokens, answer and foil are equal.
+    Made by :meth:`Session.prompt`; immutable. Prompts with the same tokens, answer and foil are
+    equal.
 
     Attributes
     ----------
@@ -31,7 +32,8 @@ class Prompt:
     ids
         Token ids, as the model gets them (special tokens included); empty for images and tensors.
     tokens
-        One string per position, as a person reads it: ``" Mary"``, ``"[CLS]"``, ``"1,2"`` for an image patch.
+        One string per position, as a person reads it: ``" Mary"``, ``"[CLS]"``, ``"1,2"`` for an
+        image patch.
     text
         The text it was made from, if it was.
     answer, foil
@@ -52,7 +54,7 @@ class Prompt:
 
     @property
     def key(self) -> str:
-        """Short, stable name of the input itself (answer and foil left out), for caches and selections."""
+        """Short, stable name of the input itself, without answer and foil."""
         cached: str | None = self.__dict__.get("_key")
         if cached is None:
             digest = hashlib.blake2b(digest_size=12)
@@ -80,7 +82,7 @@ class Prompt:
         return None if self.foil is None else self.session.token_string(self.foil)
 
     def strings(self, *, visible: bool = False) -> list[str]:
-        """Return the tokens; ``visible`` shows spaces as ``·``, line ends as ``⏎``, tabs as ``⇥``."""
+        """Return the tokens; ``visible`` shows space as ``·``, line end as ``⏎``, tab as ``⇥``."""
         return [t.translate(VISIBLE) for t in self.tokens] if visible else list(self.tokens)
 
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -103,7 +105,7 @@ class Prompt:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON that :meth:`Session.prompt` reads back.
 
-        Where there is a text, it is what a session on another model reads; the ids are for this one.
+        Where there is a text, a session on another model reads that; the ids are for this one.
         """
         data: dict[str, Any] = {}
         if self.text is not None:
@@ -145,7 +147,7 @@ class Prompt:
 class PromptBatch:
     """Several prompts in one forward pass, padded on the right.
 
-    Position i of every row is the i-th token of its prompt; what comes after a row's length is padding.
+    Position i of every row is the i-th token of its prompt; after a row's length comes padding.
 
     Attributes
     ----------
@@ -326,7 +328,7 @@ class Reader:
             raise PromptError(f"the {role} is text or a token id, not {type(token).__name__}")
         if self.tokenizer is None:
             raise PromptError(
-                f"this session has no tokenizer, so the {role} {token!r} cannot be read; give its id"
+                f"this session has no tokenizer to read the {role} {token!r} with; give its id"
             )
         ids = self.tokenizer(token, add_special_tokens=False)["input_ids"]
         if len(ids) == 1:
@@ -399,7 +401,7 @@ class Reader:
     def _make(self, ids: tuple[int, ...], text: str | None, answer: Any, foil: Any) -> Prompt:
         if self.grid is not None:
             raise PromptError(
-                "this model reads images: give pixel values [channel, height, width] as a float tensor"
+                "this model reads images: give a float tensor [channel, height, width]"
             )
         if not ids:
             raise PromptError("the prompt is empty; give at least one token")

@@ -8,7 +8,7 @@ import logging
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -48,7 +48,8 @@ class Session:
     Parameters
     ----------
     model
-        A Hugging Face id or folder, a loaded transformers model, any torch module, or an nnsight model.
+        A Hugging Face id or folder, a loaded transformers model, any torch module, or an nnsight
+        model.
         It is put into evaluation mode.
     device
         Where it runs. None takes CUDA, then MPS, then the CPU for a model that is loaded here, and
@@ -126,7 +127,7 @@ class Session:
 
     @functools.cached_property
     def model_info(self) -> dict[str, Any]:
-        """Name, class, revision, dtype, number of parameters and fingerprint of the weights, for recipes."""
+        """Name, class, revision, dtype, parameters and fingerprint of the weights: for recipes."""
         return loading.describe(self._module, self._name)
 
     @property
@@ -189,7 +190,7 @@ class Session:
         return self._reader.read(text_or_ids, answer, foil)
 
     def prompts(self, sources: Iterable[Any] | Mapping[str, Any]) -> PromptBatch:
-        """Make a batch: prompts (or what :meth:`prompt` takes), padded on the right, with a mask."""
+        """Make a batch of prompts (or of what :meth:`prompt` takes), padded on the right."""
         self._check_open()
         if isinstance(sources, Mapping):
             sources = sources["prompts"]
@@ -258,7 +259,7 @@ class Session:
         sites: str | Site | Iterable[str | Site],
         interventions: str | Sequence[Intervention | Mapping[str, Any]] = "current",
     ) -> Activations:
-        """Return activations, from the cache where they are there and in one forward pass otherwise.
+        """Return activations: from the cache where they are there, else from one forward pass.
 
         Parameters
         ----------
@@ -333,8 +334,8 @@ class Session:
 
         Examples
         --------
-        >>> patches = [[iw.Patch(site="z", layer=l, head=h, source=clean)] for l in range(12) for h in range(12)]
-        >>> session.run_variants(corrupted, patches, lambda a: a["logits"][:, -1, prompt.answer])
+        >>> heads = [iw.Patch(site="z", layer=9, head=h, source=clean) for h in range(12)]
+        >>> session.run_variants(corrupted, [[h] for h in heads], lambda a: a["logits"][:, -1, 5])
         """
         lists = [self._items(v) for v in variants]
         return self._forward.variants(self._own(prompt), lists, read, sites, batch)
@@ -351,7 +352,7 @@ class Session:
     # -- interventions -------------------------------------------------------
 
     def ablate(self, site: str, **where: Any) -> Intervention:
-        """Add an ablation: ``layer, head, unit, position, method="zero"|"mean"|"resample", reference, seed``.
+        """Add an ablation; see :class:`Ablate` for ``layer, head, unit, position, method, …``.
 
         Examples
         --------
@@ -370,7 +371,7 @@ class Session:
         )
 
     def patch(self, site: str, source: Prompt, **where: Any) -> Intervention:
-        """Replace by the value on the prompt ``source``; ``layer, head, unit, position`` say where."""
+        """Replace by the value on another prompt; ``layer, head, unit, position`` say where."""
         return self.interventions.add(Patch(site=site, source=source, **where))  # type: ignore[arg-type]
 
     def clamp(self, site: str, value: float, **where: Any) -> Intervention:
@@ -452,7 +453,7 @@ class Session:
         return wait_in_cell(self.submit(work, label=label), label)
 
     def progress(self, done: int, total: int) -> None:
-        """Report progress of the job that calls this; a cancel point, and nothing outside of a job."""
+        """Report progress of the job that calls this, and stop where it was cancelled."""
         job = current_job()
         if job is not None:
             job.progress(done, total)
@@ -474,7 +475,7 @@ class Session:
     # -- memory and end ------------------------------------------------------
 
     def memory(self) -> dict[str, Any]:
-        """Return what the device holds, in bytes: model, cache, free, total (None where unknown)."""
+        """Return bytes on the device: model, cache, free, total (None where not known)."""
         weights = sum(p.numel() * p.element_size() for p in self._module.parameters())
         free, total = loading.device_memory(self.device)
         return {
@@ -499,7 +500,7 @@ class Session:
         self._listeners.clear()
         del self.model, self.anatomy
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

@@ -1,4 +1,4 @@
-"""Whether an intervention's target is there: layer, heads, units and positions against the model."""
+"""Whether a model has an intervention's target: layer, heads, units, positions."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def test_two_thousand_traces_from_many_threads_are_all_right():
         def run():
             try:
                 work()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 with lock:
                     failures.append(f"{way}: {type(error).__name__}: {error}")
 

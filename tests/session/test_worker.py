@@ -142,7 +142,7 @@ def test_run_inside_a_trace_is_an_error_and_not_a_deadlock(live):
 
 def test_a_trace_inside_a_trace_is_an_error(live):
     prompt = live.prompt(IDS)
-    with pytest.raises(SessionBusyError, match="inside another trace"), live.trace(prompt):
+    with pytest.raises(SessionBusyError, match="inside another trace"), live.trace(prompt):  # noqa: SIM117
         with live.trace(prompt):
             inner = live.model.output.logits.save()  # noqa: F841
     assert live.run(lambda: "alive") == "alive"
