@@ -2,7 +2,7 @@
 import { h, num, s, signed } from "../core/dom.js";
 import { type ConceptTable, domainOf, FLAGS, pText, type Row, rowOf, ticksOf } from "./rows.js";
 
-const HEIGHT = 20;
+const HEIGHT = 24;
 
 export function toX(domain: readonly [number, number], width: number): (v: number) => number {
   const [low, high] = domain;
@@ -30,9 +30,9 @@ export function bar(
     s("rect", {
       class: `iw-bar-${kind} iw-bar-${sign}`,
       x: Math.min(x(0), x(row.effect)),
-      y: 4,
+      y: 6,
       width: Math.max(1, Math.abs(x(row.effect) - x(0))),
-      height: HEIGHT - 8,
+      height: HEIGHT - 12,
     }),
   );
   if (Number.isFinite(row.low) && Number.isFinite(row.high)) {
@@ -66,12 +66,12 @@ export function spoken(row: Row, scoreName: string): string {
   parts.push(`effect ${signed(row.effect)}`);
   if (Number.isFinite(row.low)) parts.push(`interval ${num(row.low)} to ${num(row.high)}`);
   parts.push(FLAGS[row.flag]?.name ?? "", pText(row.p));
-  if (Number.isFinite(row.score)) parts.push(`${scoreName} ${num(row.score, 2)}${nullText(row)}`);
+  if (Number.isFinite(row.score)) parts.push(`${scoreName} ${row.score.toFixed(2)}${nullText(row)}`);
   return parts.join(", ");
 }
 
 export const nullText = (row: Row): string =>
-  Number.isFinite(row.scoreNull) ? ` (random ${num(row.scoreNull, 2)})` : "";
+  Number.isFinite(row.scoreNull) ? ` (random ${row.scoreNull.toFixed(2)})` : "";
 
 /** Effect over the layers of the shown concepts; the chosen one with its band. */
 export function lines(

@@ -127,6 +127,17 @@ export function ticksOf([low, high]: readonly [number, number], about = 5): numb
   return ticks;
 }
 
+/** Numbers of a column with the same count of decimals, as many as the range deserves. */
+export function steady([low, high]: readonly [number, number]): (x: number, plus?: boolean) => string {
+  const span = high - low;
+  const decimals = span > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(span)))) : 2;
+  return (x, plus = false) => {
+    const text = x.toFixed(decimals);
+    const zero = Number(text) === 0;
+    return `${!zero && x < 0 ? "−" : plus && !zero ? "+" : ""}${text.replace("-", "")}`;
+  };
+}
+
 /** `p < 0.001`, `p = 0.03`. */
 export function pText(p: number): string {
   if (!Number.isFinite(p)) return "p not known";

@@ -10,6 +10,7 @@ import {
   type Row,
   rowOf,
   type Sort,
+  steady,
 } from "../concepts/rows.js";
 import { button, select, slider, stepper } from "../core/controls.js";
 import { h, num, signed } from "../core/dom.js";
@@ -190,16 +191,17 @@ class ConceptsView {
   private row(row: Row, domain: readonly [number, number], room: number, narrow: boolean): HTMLElement {
     const { view, base, layer } = this;
     const before = base && view.mode === "current" ? rowOf(base, row.concept, layer).effect : Number.NaN;
-    const interval = Number.isFinite(row.low) ? `${num(row.low)} … ${num(row.high)}` : "";
+    const text = steady(domain);
+    const interval = Number.isFinite(row.low) ? `${text(row.low)} … ${text(row.high)}` : "";
     const cells: Node[] = [
       flagMark(row.flag),
       h("span", { class: "iw-concept-name", title: row.name }, row.name),
       bar(row, domain, room, before),
-      h("span", { class: "iw-num" }, Number.isFinite(row.effect) ? signed(row.effect) : "–"),
+      h("span", { class: "iw-num" }, Number.isFinite(row.effect) ? text(row.effect, true) : "–"),
     ];
     if (!narrow) {
-      const score = Number.isFinite(row.score) ? num(row.score, 2) : "–";
-      const random = Number.isFinite(row.scoreNull) ? h("small", {}, ` / ${num(row.scoreNull, 2)}`) : null;
+      const score = Number.isFinite(row.score) ? row.score.toFixed(2) : "–";
+      const random = Number.isFinite(row.scoreNull) ? h("small", {}, ` / ${row.scoreNull.toFixed(2)}`) : null;
       cells.push(
         h("span", { class: "iw-num" }, interval),
         h("span", { class: "iw-num" }, score, random),
@@ -232,7 +234,7 @@ class ConceptsView {
     if (Number.isFinite(before)) rows.push(["before", signed(before)]);
     if (Number.isFinite(row.low)) rows.push(["interval", `${num(row.low)} … ${num(row.high)}`]);
     if (Number.isFinite(row.score)) {
-      rows.push([this.view.spec.score_name, num(row.score, 2) + nullText(row)]);
+      rows.push([this.view.spec.score_name, row.score.toFixed(2) + nullText(row)]);
     }
     if (Number.isFinite(row.p)) rows.push(["corrected", pText(row.p)]);
     rows.push(["", FLAGS[row.flag]?.name ?? ""]);

@@ -127,7 +127,7 @@ class ModulesView {
       ),
       h("span", { class: "iw-module-shape" }, shape),
       h("span", { class: "iw-num" }, countText(node.parameters), count > 1 ? h("small", {}, ` × ${count}`) : null),
-      h("span", { class: "iw-sites" }, ...sites.map((site) => h("code", {}, site))),
+      h("span", { class: "iw-sites", style: { "--iw-indent": `${row.depth * 16 + 16}px` } }, ...sites.map((site) => h("code", {}, site))),
     );
     el.dataset.key = row.key;
     el.addEventListener("click", () => {

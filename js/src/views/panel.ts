@@ -101,7 +101,7 @@ class PanelView {
       ...row("Cache", cache, h("span", { class: "iw-quiet" }, plural(spec.cache_entries ?? 0, "tensor")), this.live ? clear : ""),
     ];
     if (memory.total) {
-      rows.push(...row("Device", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)));
+      rows.push(...row("Memory", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)));
     }
     rows.push(...row("Ran", plural(spec.forward_passes ?? 0, "forward pass").replace("passs", "passes")));
     this.facts.replaceChildren(...rows);
