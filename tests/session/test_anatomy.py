@@ -97,6 +97,7 @@ def test_each_layer_says_how_it_attends(opened):
     assert [opened("gemma3").attention(i).window for i in range(3)] == [3, None, 3]
     assert [opened("qwen2").attention(i).window for i in range(3)] == [None, 4, 4]
     assert [opened("modernbert").attention(i).window for i in range(3)] == [None, 4, 4]
+    assert [opened("modernbert").attention(i).causal for i in range(3)] == [False] * 3
     assert opened("gemma2").attention(0).softcap == 0.5
     assert opened("gemma2").attention(0).scaling == pytest.approx(12**-0.5)
     assert opened("t5_encoder").attention(1).scaling == 1
