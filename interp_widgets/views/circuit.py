@@ -30,8 +30,8 @@ class CircuitView(View, bundle="circuit"):
     result
         A :class:`CircuitResult`.
     size
-        How many of the strongest edges to draw; by default as many as the chosen circuit has, or
-        200 where none was chosen.
+        How many of the strongest edges to draw; by default those that the chosen circuit was
+        pruned from, at most 2,000, or 200 where none was chosen.
     layout
         ``"columns"`` (default): every head in its column; ``"packed"``: only what is in the
         circuit, as in a paper's figure.
@@ -58,8 +58,8 @@ class CircuitView(View, bundle="circuit"):
             raise ValueError(f'layout must be "columns" or "packed", got {layout!r}')
         total = int(result.numpy("real_edge_mask").sum())
         if size is None:
-            chosen = int(result.numpy("in_graph").sum())
-            size = min(chosen, LARGEST_DEFAULT) if chosen else min(DEFAULT_SIZE, total)
+            chosen = int(result.meta.get("size") or result.numpy("in_graph").sum())
+            size = min(chosen, LARGEST_DEFAULT, total) or min(DEFAULT_SIZE, total)
         if not 1 <= size <= total:
             raise ValueError(f"size must be between 1 and {total:,} edges, got {size}")
         state = {"size": int(size), "layout": layout, "connected": bool(connected), "cut": []}

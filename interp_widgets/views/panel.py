@@ -112,7 +112,8 @@ class PanelView(View, bundle="panel"):
     @property
     def is_live(self) -> bool:
         """Whether there is an open session behind the panel."""
-        return self._session is not None and not self._session.closed
+        session: Any = self._session
+        return session is not None and not session.closed
 
     def describe(self) -> dict[str, Any]:
         """Return what the panel shows."""

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
 
-import { CLOSEST, fit, hold, reveal, zoomAt } from "../src/circuit/camera.js";
+import { CLOSEST, hold, reveal, whole, zoomAt } from "../src/circuit/camera.js";
 
 const world = { width: 800, height: 600 };
 const screen = { width: 400, height: 400 };
 
 describe("pan and zoom", () => {
   it("fits the whole graph and does not enlarge a small one", () => {
-    expect(fit(world, screen)).toEqual({ scale: 0.5, x: 0, y: 50 });
-    expect(fit({ width: 100, height: 80 }, screen)).toEqual({ scale: 1, x: 150, y: 160 });
+    expect(whole(world, screen)).toEqual({ scale: 0.5, x: 0, y: 50 });
+    expect(whole({ width: 100, height: 80 }, screen)).toEqual({ scale: 1, x: 150, y: 160 });
   });
 
   it("keeps the point under the pointer where it is", () => {
@@ -19,7 +19,7 @@ describe("pan and zoom", () => {
   });
 
   it("stops at the whole and at eightfold", () => {
-    const start = fit(world, screen);
+    const start = whole(world, screen);
     expect(zoomAt(start, 0.1, 10, 10, world, screen)).toEqual(start);
     expect(zoomAt(start, 1e6, 10, 10, world, screen).scale).toBe(CLOSEST);
   });

@@ -127,7 +127,12 @@ describe("arrow keys", () => {
     const path = [node];
     for (let i = 0; i < 5; i++) path.push((node = neighbour(layout, shown, node, "up")));
     expect(path.map((n) => graph.nodes[n]!.id)).toEqual([
-      "input", "a0.h1", "m1", "a2.h0", "logits", "logits",
+      "input",
+      "a0.h1",
+      "m1",
+      "a2.h0",
+      "logits",
+      "logits",
     ]);
     expect(neighbour(layout, shown, at("input"), "down")).toBe(at("input"));
   });

@@ -6,7 +6,11 @@ import { edgesByName, smallGraph } from "./circuit-helpers.js";
 describe("names", () => {
   it("reads heads, ports and MLPs, and lets others stand for themselves", () => {
     expect(parseName("a10.h7<v>")).toEqual({
-      id: "a10.h7", kind: "head", layer: 10, head: 7, port: "v",
+      id: "a10.h7",
+      kind: "head",
+      layer: 10,
+      head: 7,
+      port: "v",
     });
     expect(parseName("m3")).toMatchObject({ kind: "mlp", layer: 3, port: "" });
     expect(parseName("<script>")).toMatchObject({ id: "<script>", kind: "other" });
@@ -76,7 +80,7 @@ describe("circuit of a size", () => {
   it("agrees with repeated sweeps on a random graph", () => {
     const big = smallGraph(5, 4);
     let seed = 7;
-    const random = (): number => ((seed = (seed * 16807) % 2147483647) / 2147483647);
+    const random = (): number => (seed = (seed * 16807) % 2147483647) / 2147483647;
     const all: [string, string, number][] = [];
     const layerOf = (name: string): number => (name === "input" ? -1 : parseName(name).layer);
     for (const from of big.forward)

@@ -7,8 +7,7 @@ export function smallGraph(layers = 2, heads = 3): CircuitGraph {
   for (let l = 0; l < layers; l++) {
     for (let h = 0; h < heads; h++) forward.push(`a${l}.h${h}`);
     forward.push(`m${l}`);
-    for (const port of "qkv")
-      for (let h = 0; h < heads; h++) backward.push(`a${l}.h${h}<${port}>`);
+    for (const port of "qkv") for (let h = 0; h < heads; h++) backward.push(`a${l}.h${h}<${port}>`);
     backward.push(`m${l}`);
   }
   backward.push("logits");

@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
 
 import {
-  budgetNote, chooseRows, type ConceptTable, domainOf, pText, rowOf, steady, ticksOf,
+  budgetNote,
+  type ConceptTable,
+  chooseRows,
+  domainOf,
+  pText,
+  rowOf,
+  steady,
+  ticksOf,
 } from "../src/concepts/rows.js";
 
 // Three concepts at two layers, one of them not measured at the second.
@@ -82,7 +89,11 @@ describe("scale", () => {
 describe("numbers of a column", () => {
   it("have the same decimals, as many as the range deserves", () => {
     const text = steady([-4, 6.5]);
-    expect([text(6.1612, true), text(-0.00865), text(0.001, true)]).toEqual(["+6.16", "−0.01", "0.00"]);
+    expect([text(6.1612, true), text(-0.00865), text(0.001, true)]).toEqual([
+      "+6.16",
+      "−0.01",
+      "0.00",
+    ]);
     expect(steady([0, 0.02])(0.01234)).toBe("0.01234");
     expect(steady([0, 40000])(1234.5)).toBe("1235");
   });

@@ -1,8 +1,13 @@
 import { describe, expect, it } from "vitest";
 
 import {
-  countText, firstOpen, foldChildren, type ModuleNode, shapeText, treeRows,
-} from "../src/modules/tree";
+  countText,
+  firstOpen,
+  foldChildren,
+  type ModuleNode,
+  shapeText,
+  treeRows,
+} from "../src/modules/tree.js";
 
 function leaf(path: string, cls: string, parameters: number, sites: string[] = []): ModuleNode {
   const name = path.split(".").pop()!;
@@ -12,7 +17,11 @@ function leaf(path: string, cls: string, parameters: number, sites: string[] = [
 function block(i: number, width = 96): ModuleNode {
   const path = `transformer.h.${i}`;
   return {
-    name: String(i), path, class: "GPT2Block", parameters: width * 2, shape: [5, 8],
+    name: String(i),
+    path,
+    class: "GPT2Block",
+    parameters: width * 2,
+    shape: [5, 8],
     sites: [`resid_pre ${i}`, `resid_post ${i}`],
     children: [
       leaf(`${path}.attn`, "GPT2Attention", width, [`attn_out ${i}`]),
@@ -24,16 +33,31 @@ function block(i: number, width = 96): ModuleNode {
 function model(layers: number, odd = -1): ModuleNode {
   const blocks = Array.from({ length: layers }, (_, i) => block(i, i === odd ? 64 : 96));
   const h: ModuleNode = {
-    name: "h", path: "transformer.h", class: "ModuleList", parameters: 9, shape: null,
-    sites: [], children: blocks,
+    name: "h",
+    path: "transformer.h",
+    class: "ModuleList",
+    parameters: 9,
+    shape: null,
+    sites: [],
+    children: blocks,
   };
   const inner: ModuleNode = {
-    name: "transformer", path: "transformer", class: "GPT2Model", parameters: 9, shape: [5, 8],
-    sites: [], children: [leaf("transformer.wte", "Embedding", 40, ["embed"]), h],
+    name: "transformer",
+    path: "transformer",
+    class: "GPT2Model",
+    parameters: 9,
+    shape: [5, 8],
+    sites: [],
+    children: [leaf("transformer.wte", "Embedding", 40, ["embed"]), h],
   };
   return {
-    name: "GPT2LMHeadModel", path: "", class: "GPT2LMHeadModel", parameters: 12345678,
-    shape: [5, 50], sites: [], children: [inner, leaf("lm_head", "Linear", 40, ["logits"])],
+    name: "GPT2LMHeadModel",
+    path: "",
+    class: "GPT2LMHeadModel",
+    parameters: 12345678,
+    shape: [5, 50],
+    sites: [],
+    children: [inner, leaf("lm_head", "Linear", 40, ["logits"])],
   };
 }
 const named = (root: ModuleNode, open: Set<string>, filter = ""): string[] =>
@@ -80,7 +104,8 @@ describe("rows", () => {
     expect(run).toMatchObject({ name: "1 … 11", like: "0", open: true, count: 11 });
     expect(rows.filter((r) => r.depth === 4 && r.node.class === "GPT2Block").length).toBe(11);
     expect(rows.find((r) => r.key === "transformer.h.7")).toMatchObject({
-      position: 7, siblings: 11,
+      position: 7,
+      siblings: 11,
     });
   });
 
@@ -90,11 +115,18 @@ describe("rows", () => {
 
   it("filters by name, class or site and keeps the way to it", () => {
     expect(named(root, new Set(), "embed")).toEqual([
-      "GPT2LMHeadModel", "  transformer", "    wte",
+      "GPT2LMHeadModel",
+      "  transformer",
+      "    wte",
     ]);
     const rows = treeRows(root, new Set(), "gpt2mlp");
     expect(rows.map((r) => r.name)).toEqual([
-      "GPT2LMHeadModel", "transformer", "h", "0", "mlp", "1 … 11",
+      "GPT2LMHeadModel",
+      "transformer",
+      "h",
+      "0",
+      "mlp",
+      "1 … 11",
     ]);
     expect(rows.filter((r) => r.matches).map((r) => r.node.path)).toEqual(["transformer.h.0.mlp"]);
     expect(treeRows(root, new Set(), "no such module")).toEqual([]);

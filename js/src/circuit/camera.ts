@@ -10,7 +10,7 @@ export interface Size {
 }
 
 /** Shows the whole world, centred, never enlarged beyond its natural size. */
-export function fit(world: Size, screen: Size): Viewport {
+export function whole(world: Size, screen: Size): Viewport {
   const scale = Math.min(1, screen.width / world.width, screen.height / world.height);
   return {
     scale,
@@ -28,7 +28,7 @@ export function zoomAt(
   world: Size,
   screen: Size,
 ): Viewport {
-  const least = fit(world, screen).scale;
+  const least = whole(world, screen).scale;
   const scale = Math.min(CLOSEST, Math.max(least, view.scale * factor));
   const by = scale / view.scale;
   return hold({ scale, x: px - (px - view.x) * by, y: py - (py - view.y) * by }, world, screen);

@@ -79,7 +79,8 @@ export class Cuts {
       const clean: number | null = view.spec.values?.clean ?? null;
       const value =
         next.length || clean === null
-          ? (await view.request<{ value: number }>("cut", { edges: next }, { signal: mine.signal })).value
+          ? (await view.request<{ value: number }>("cut", { edges: next }, { signal: mine.signal }))
+              .value
           : clean;
       this.value = next.length ? value : null;
       view.update({ cut: next, cut_value: this.value });
@@ -115,7 +116,8 @@ export class Cuts {
     const parts: Node[] = [h("span", { class: "iw-cuts-name" }, spec.metric)];
     const figure = (x: number | null, strong = false): Node =>
       h(strong ? "strong" : "span", {}, x === null ? "–" : num(x));
-    if (before !== null && before !== clean) parts.push(figure(before), arrow(), figure(clean, true));
+    if (before !== null && before !== clean)
+      parts.push(figure(before), arrow(), figure(clean, true));
     else if (clean !== null) parts.push(figure(clean, !this.flats.length));
     if (this.flats.length) {
       parts.push(arrow(), busy ? h("strong", { class: "iw-busy" }, "…") : figure(this.value, true));
@@ -126,17 +128,29 @@ export class Cuts {
       for (const flat of this.flats.slice(0, CHIPS)) {
         const at = edges.position(flat);
         const name = at < 0 ? `edge ${flat}` : edges.label(at);
-        const chip = button(`${name} ×`, this.view.guard(() => this.toggle(flat)), {
-          title: `Restore ${name}`,
-          class: "iw-chip",
-        });
+        const chip = button(
+          `${name} ×`,
+          this.view.guard(() => this.toggle(flat)),
+          {
+            title: `Restore ${name}`,
+            class: "iw-chip",
+          },
+        );
         chip.setAttribute("aria-label", `Restore ${name}`);
         parts.push(chip);
       }
-      if (this.flats.length > CHIPS) parts.push(h("span", {}, `and ${this.flats.length - CHIPS} more`));
-      parts.push(button("Restore all", this.view.guard(() => this.restoreAll())));
+      if (this.flats.length > CHIPS)
+        parts.push(h("span", {}, `and ${this.flats.length - CHIPS} more`));
+      parts.push(
+        button(
+          "Restore all",
+          this.view.guard(() => this.restoreAll()),
+        ),
+      );
     } else if (spec.values?.corrupted !== undefined) {
-      parts.push(h("span", { class: "iw-cuts-change" }, `(corrupted ${num(spec.values.corrupted)})`));
+      parts.push(
+        h("span", { class: "iw-cuts-change" }, `(corrupted ${num(spec.values.corrupted)})`),
+      );
     }
     this.el.hidden = clean === null && !this.flats.length;
     this.el.replaceChildren(...parts);

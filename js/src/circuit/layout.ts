@@ -117,8 +117,7 @@ export function layoutPacked(
       const kind = nodes[i]!.kind;
       x[i] = isMlp(list) ? mlpX : middle + (place - (list.length - 1) / 2) * columnPitch;
       y[i] = at;
-      boxes[i] =
-        kind === "head" ? clamp(columnPitch - 8, 10, 38) : clamp(columnPitch - 4, 34, 56);
+      boxes[i] = kind === "head" ? clamp(columnPitch - 8, 10, 38) : clamp(columnPitch - 4, 34, 56);
     });
     const layer = nodes[list[0]!]!.layer;
     if (layer >= 0 && layer < graph.layers && level === layer)

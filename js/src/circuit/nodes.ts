@@ -1,7 +1,15 @@
 // Components as SVG buttons over the canvas: one tab stop, arrow keys, spoken names.
 import { num, s, signed } from "../core/dom.js";
 import type { Viewport } from "./draw.js";
-import { type Circuit, type Edges, type GraphNode, type Port, PORT_NAMES, shortLabel, spokenLabel } from "./graph.js";
+import {
+  type Circuit,
+  type Edges,
+  type GraphNode,
+  PORT_NAMES,
+  type Port,
+  shortLabel,
+  spokenLabel,
+} from "./graph.js";
 import { entering, type Layout } from "./layout.js";
 import type { Scene } from "./scene.js";
 
@@ -16,12 +24,7 @@ export interface NodeEvents {
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** `head 9.6, layer 9, 4 incoming edges, 2 outgoing, strongest from MLP 0 +0.31, ablated`. */
-export function nodeName(
-  edges: Edges,
-  circuit: Circuit,
-  index: number,
-  ablated = false,
-): string {
+export function nodeName(edges: Edges, circuit: Circuit, index: number, ablated = false): string {
   const node = edges.graph.nodes[index] as GraphNode;
   const parts = [spokenLabel(node)];
   if (node.kind === "head" || node.kind === "mlp") parts.push(`layer ${node.layer}`);
@@ -50,7 +53,13 @@ export function portMark(port: Port, x: number, y: number, r: number): SVGElemen
   const cls = `iw-port iw-port-${port}`;
   if (port === "q") return s("circle", { class: cls, cx: x, cy: y, r });
   if (port === "k")
-    return s("rect", { class: cls, x: x - r * 0.9, y: y - r * 0.9, width: r * 1.8, height: r * 1.8 });
+    return s("rect", {
+      class: cls,
+      x: x - r * 0.9,
+      y: y - r * 0.9,
+      width: r * 1.8,
+      height: r * 1.8,
+    });
   const w = r * 1.2;
   return s("path", { class: cls, d: `M${x - w},${y + r}L${x + w},${y + r}L${x},${y - r * 1.1}Z` });
 }
@@ -74,7 +83,8 @@ export class Nodes {
     this.layout = layout;
     this.drawn.clear();
     const order = [...circuit.nodes].sort(
-      (a, b) => (layout.y[b] as number) - (layout.y[a] as number) ||
+      (a, b) =>
+        (layout.y[b] as number) - (layout.y[a] as number) ||
         (layout.x[a] as number) - (layout.x[b] as number),
     );
     this.world.replaceChildren();
@@ -93,7 +103,8 @@ export class Nodes {
           tabindex: -1,
           "aria-label": nodeName(edges, circuit, i, ablated.has(i)),
           "aria-roledescription": "component",
-          "aria-pressed": node.kind === "head" || node.kind === "mlp" ? String(ablated.has(i)) : undefined,
+          "aria-pressed":
+            node.kind === "head" || node.kind === "mlp" ? String(ablated.has(i)) : undefined,
         },
         // Pointer targets are at least 24 px high whatever the box is.
         s("rect", {
@@ -146,7 +157,8 @@ export class Nodes {
 
   private axes(layout: Layout): void {
     this.edgeLabels.replaceChildren();
-    for (const row of layout.rows) this.edgeLabels.append(s("text", { class: "iw-axis-row" }, row.label));
+    for (const row of layout.rows)
+      this.edgeLabels.append(s("text", { class: "iw-axis-row" }, row.label));
     for (const column of layout.columns) {
       this.edgeLabels.append(s("text", { class: "iw-axis-column" }, column.label));
     }
@@ -212,7 +224,9 @@ export function nodeRows(edges: Edges, circuit: Circuit, node: number): [string,
   const rows: [string, string][] = [];
   const total = (list: number[]): string =>
     num(list.reduce((sum, e) => sum + Math.abs(edges.score[e] as number), 0));
-  if (incoming.length) rows.push([plural(incoming.length, "edge") + " in, Σ|score|", total(incoming)]);
-  if (outgoing.length) rows.push([plural(outgoing.length, "edge") + " out, Σ|score|", total(outgoing)]);
+  if (incoming.length)
+    rows.push([`${plural(incoming.length, "edge")} in, Σ|score|`, total(incoming)]);
+  if (outgoing.length)
+    rows.push([`${plural(outgoing.length, "edge")} out, Σ|score|`, total(outgoing)]);
   return rows;
 }

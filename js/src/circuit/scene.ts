@@ -30,10 +30,10 @@ export function join(a: EdgeList, b: EdgeList): EdgeList {
 /** Score of now minus score of before for every edge of either, largest change first. */
 export function difference(now: EdgeList, before: EdgeList): EdgeList {
   const change = new Map<number, number>();
-  now.flat.forEach((flat, i) => change.set(flat, now.score[i] as number));
-  before.flat.forEach((flat, i) =>
-    change.set(flat, (change.get(flat) ?? 0) - (before.score[i] as number)),
-  );
+  for (const [i, flat] of now.flat.entries()) change.set(flat, now.score[i] as number);
+  for (const [i, flat] of before.flat.entries()) {
+    change.set(flat, (change.get(flat) ?? 0) - (before.score[i] as number));
+  }
   const order = [...change].sort((a, b) => Math.abs(b[1]) - Math.abs(a[1]) || a[0] - b[0]);
   return {
     flat: Int32Array.from(order, (e) => e[0]),

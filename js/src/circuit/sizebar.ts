@@ -1,6 +1,12 @@
 // The number of edges on a logarithmic slider, under the faithfulness measured at each size.
 import { h, num, s } from "../core/dom.js";
-import { type Faithfulness, FEWEST, nearestMeasured, positionToSize, sizeToPosition } from "./size.js";
+import {
+  type Faithfulness,
+  FEWEST,
+  nearestMeasured,
+  positionToSize,
+  sizeToPosition,
+} from "./size.js";
 
 const STEPS = 1000;
 const HEIGHT = 26;
@@ -45,7 +51,9 @@ export function sizeBar(call: (size: number, settled: boolean) => void): SizeBar
     show();
     call(size, settled);
   };
-  bar.addEventListener("input", () => take(positionToSize(Number(bar.value) / STEPS, total), false));
+  bar.addEventListener("input", () =>
+    take(positionToSize(Number(bar.value) / STEPS, total), false),
+  );
   bar.addEventListener("change", () => take(size, true));
   bar.addEventListener("keydown", (event) => {
     const step = { PageUp: 1, PageDown: -1 }[event.key];
@@ -94,10 +102,17 @@ export function sizeBar(call: (size: number, settled: boolean) => void): SizeBar
     for (const p of points) {
       const here = p.n === size;
       picture.append(
-        s("circle", { class: here ? "iw-size-here" : "", cx: x(p.n), cy: y(p.v), r: here ? 3.5 : 2 }),
+        s("circle", {
+          class: here ? "iw-size-here" : "",
+          cx: x(p.n),
+          cy: y(p.v),
+          r: here ? 3.5 : 2,
+        }),
       );
     }
-    picture.append(s("line", { class: "iw-size-now", x1: x(size), x2: x(size), y1: 0, y2: HEIGHT }));
+    picture.append(
+      s("line", { class: "iw-size-now", x1: x(size), x2: x(size), y1: 0, y2: HEIGHT }),
+    );
   };
 
   return {

@@ -1,6 +1,6 @@
 // The picture: edges on a canvas under nodes in SVG; pan, zoom, pointing, highlighting.
 import { h } from "../core/dom.js";
-import { fit, hold, reveal, type Size, zoomAt } from "./camera.js";
+import { hold, reveal, type Size, whole, zoomAt } from "./camera.js";
 import { hitEdge } from "./curve.js";
 import { clear, drawEdges, drawGhosts, drawing, type Paint, place, type Viewport } from "./draw.js";
 import type { Nodes } from "./nodes.js";
@@ -53,7 +53,7 @@ export class Stage {
   show(scene: Scene, cut: ReadonlySet<number>, moving = false): void {
     this.scene = scene;
     this.cut = cut;
-    if (this.fitted) this.camera.view = fit(this.world, this.screen);
+    if (this.fitted) this.camera.view = whole(this.world, this.screen);
     else this.camera.view = hold(this.camera.view, this.world, this.screen);
     this.redraw(moving);
   }
@@ -61,7 +61,7 @@ export class Stage {
   resize(width: number, height: number): void {
     this.screen = { width, height };
     this.el.style.height = `${height}px`;
-    if (this.fitted) this.camera.view = fit(this.world, this.screen);
+    if (this.fitted) this.camera.view = whole(this.world, this.screen);
     this.redraw(false);
   }
 
@@ -71,7 +71,7 @@ export class Stage {
   }
 
   fit(): void {
-    this.look(fit(this.world, this.screen));
+    this.look(whole(this.world, this.screen));
   }
 
   reveal(x: number, y: number): void {
@@ -81,7 +81,7 @@ export class Stage {
 
   private look(view: Viewport): void {
     this.camera.view = view;
-    this.fitted = Math.abs(view.scale - fit(this.world, this.screen).scale) < 1e-6;
+    this.fitted = Math.abs(view.scale - whole(this.world, this.screen).scale) < 1e-6;
     this.el.classList.toggle("iw-zoomed", !this.fitted);
     this.redraw(true);
   }
@@ -90,7 +90,10 @@ export class Stage {
 
   private context(canvas: HTMLCanvasElement, ratio: number): CanvasRenderingContext2D | null {
     const { width, height } = this.screen;
-    const [w, hh] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
+    const [w, hh] = [
+      Math.max(1, Math.round(width * ratio)),
+      Math.max(1, Math.round(height * ratio)),
+    ];
     if (canvas.width !== w || canvas.height !== hh) [canvas.width, canvas.height] = [w, hh];
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
@@ -166,7 +169,11 @@ export class Stage {
     scene.strokes.edge.forEach((edge, i) => {
       if (wanted.has(edge)) only.push(i);
     });
-    drawEdges(ctx, scene.strokes, this.paint, this.camera.view, { only, cut: this.cut, solid: true });
+    drawEdges(ctx, scene.strokes, this.paint, this.camera.view, {
+      only,
+      cut: this.cut,
+      solid: true,
+    });
   }
 
   // Pointing.

@@ -66,7 +66,8 @@ export function spoken(row: Row, scoreName: string): string {
   parts.push(`effect ${signed(row.effect)}`);
   if (Number.isFinite(row.low)) parts.push(`interval ${num(row.low)} to ${num(row.high)}`);
   parts.push(FLAGS[row.flag]?.name ?? "", pText(row.p));
-  if (Number.isFinite(row.score)) parts.push(`${scoreName} ${row.score.toFixed(2)}${nullText(row)}`);
+  if (Number.isFinite(row.score))
+    parts.push(`${scoreName} ${row.score.toFixed(2)}${nullText(row)}`);
   return parts.join(", ");
 }
 
@@ -91,7 +92,9 @@ export function lines(
   const inner = width - pad.left - pad.right;
   const x = (l: number) => pad.left + (count === 1 ? inner / 2 : (l / (count - 1)) * inner);
   const y = (v: number) =>
-    height - pad.bottom - ((v - domain[0]) / (domain[1] - domain[0])) * (height - pad.top - pad.bottom);
+    height -
+    pad.bottom -
+    ((v - domain[0]) / (domain[1] - domain[0])) * (height - pad.top - pad.bottom);
   const picture = s("svg", { class: "iw-lines", width, height, "aria-hidden": "true" });
   for (const tick of ticksOf(domain, 4)) {
     picture.append(
@@ -112,7 +115,13 @@ export function lines(
     }
   });
   picture.append(
-    s("line", { class: "iw-lines-now", x1: x(layer), x2: x(layer), y1: pad.top, y2: height - pad.bottom }),
+    s("line", {
+      class: "iw-lines-now",
+      x1: x(layer),
+      x2: x(layer),
+      y1: pad.top,
+      y2: height - pad.bottom,
+    }),
   );
   const path = (list: readonly Row[], value: (r: Row) => number): string => {
     let pen = "M";
@@ -130,7 +139,8 @@ export function lines(
       .join("");
   };
   rows.forEach((list, i) => {
-    if (concepts[i] !== chosen) picture.append(s("path", { class: "iw-lines-other", d: path(list, (r) => r.effect) }));
+    if (concepts[i] !== chosen)
+      picture.append(s("path", { class: "iw-lines-other", d: path(list, (r) => r.effect) }));
   });
   const band = mine.filter((r) => Number.isFinite(r.low) && Number.isFinite(r.high));
   if (band.length > 1) {
@@ -150,5 +160,9 @@ export function lines(
 
 export function flagMark(flag: number): HTMLElement {
   const { glyph, name } = FLAGS[flag] ?? FLAGS[0];
-  return h("span", { class: `iw-flag iw-flag-${flag}`, title: name, role: "img", "aria-label": name }, glyph);
+  return h(
+    "span",
+    { class: `iw-flag iw-flag-${flag}`, title: name, role: "img", "aria-label": name },
+    glyph,
+  );
 }

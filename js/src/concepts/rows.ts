@@ -128,7 +128,10 @@ export function ticksOf([low, high]: readonly [number, number], about = 5): numb
 }
 
 /** Numbers of a column with the same count of decimals, as many as the range deserves. */
-export function steady([low, high]: readonly [number, number]): (x: number, plus?: boolean) => string {
+export function steady([low, high]: readonly [number, number]): (
+  x: number,
+  plus?: boolean,
+) => string {
   const span = high - low;
   const decimals = span > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(span)))) : 2;
   return (x, plus = false) => {

@@ -130,7 +130,7 @@ export function treeRows(root: ModuleNode, open: ReadonlySet<string>, filter = "
     if (!row.open) return;
     const shown = words.length ? children.filter((child) => child.nodes.some(within)) : children;
     row.hasChildren = shown.length > 0 || !words.length;
-    shown.forEach((child, i) => visit(child, depth + 1, i + 1, shown.length));
+    for (const [i, child] of shown.entries()) visit(child, depth + 1, i + 1, shown.length);
   };
   if (!words.length || within(root)) visit(single(root), 0, 1, 1);
   return rows;
@@ -143,7 +143,10 @@ export function firstOpen(root: ModuleNode): Set<string> {
     open.add(keyOf(node));
     const items = foldChildren(node);
     const folded = items.findIndex((item) => item.nodes.length > 1);
-    if (folded > 0) return visit(items[folded - 1]!.nodes[0]!, depth + 1);
+    if (folded > 0) {
+      visit(items[folded - 1]!.nodes[0]!, depth + 1);
+      return;
+    }
     if (depth > 2) return;
     for (const child of node.children)
       if (child.children.some((c) => c.children.length)) visit(child, depth + 1);

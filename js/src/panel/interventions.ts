@@ -54,7 +54,12 @@ export class InterventionList {
   private row(item: Item, index: number): HTMLElement {
     const live = this.live();
     const { id, text } = item;
-    const box = h("input", { type: "checkbox", role: "switch", class: "iw-switch", "aria-label": `${text}, applied` });
+    const box = h("input", {
+      type: "checkbox",
+      role: "switch",
+      class: "iw-switch",
+      "aria-label": `${text}, applied`,
+    });
     box.checked = item.on;
     box.disabled = !live;
     box.dataset.control = "switch";
@@ -78,7 +83,13 @@ export class InterventionList {
     row.dataset.id = String(id);
     if (!live) return row;
     if (item.strength !== null) row.append(this.strength(item));
-    const tool = (label: string, icon: string, name: string, disabled: boolean, call: () => void) => {
+    const tool = (
+      label: string,
+      icon: string,
+      name: string,
+      disabled: boolean,
+      call: () => void,
+    ) => {
       const el = button(`${label}: ${text}`, call, { icon, title: label });
       el.disabled = disabled;
       el.dataset.control = name;
@@ -94,7 +105,9 @@ export class InterventionList {
         { class: "iw-item-tools" },
         tool("Move up", "↑", "up", index === 0, () => move(-1)),
         tool("Move down", "↓", "down", index === this.items.length - 1, () => move(1)),
-        tool("Duplicate", "+", "copy", false, () => this.act("duplicate", { id }, `${text} duplicated`)),
+        tool("Duplicate", "+", "copy", false, () =>
+          this.act("duplicate", { id }, `${text} duplicated`),
+        ),
         tool("Remove", "×", "remove", false, () => this.act("remove", { id }, `${text} removed`)),
       ),
     );
@@ -110,8 +123,20 @@ export class InterventionList {
   private strength(item: Item): HTMLElement {
     const value = item.strength ?? 0;
     const reach = Math.max(2, Math.ceil(Math.abs(value) * 2));
-    const bar = h("input", { type: "range", class: "iw-slider", min: -reach, max: reach, step: reach / 100, "aria-label": `Strength of ${item.text}` });
-    const input = h("input", { type: "number", class: "iw-number", step: "any", "aria-label": `Strength of ${item.text}, number` });
+    const bar = h("input", {
+      type: "range",
+      class: "iw-slider",
+      min: -reach,
+      max: reach,
+      step: reach / 100,
+      "aria-label": `Strength of ${item.text}`,
+    });
+    const input = h("input", {
+      type: "number",
+      class: "iw-number",
+      step: "any",
+      "aria-label": `Strength of ${item.text}, number`,
+    });
     bar.value = input.value = String(Number(value.toPrecision(6)));
     bar.dataset.control = "bar";
     input.dataset.control = "number";

@@ -1,18 +1,31 @@
 // A circuit as a layered graph: size slider, pointing, cutting edges, ablating components.
+
+import { Cuts } from "../circuit/cuts.js";
+import { spokenLabel } from "../circuit/graph.js";
+import { naturalHeight } from "../circuit/layout.js";
+import { edgesOf, follow, neighbour } from "../circuit/navigate.js";
+import { Nodes, nodeRows, portMark } from "../circuit/nodes.js";
+import {
+  difference,
+  type EdgeList,
+  edgeList,
+  join,
+  type LayoutKind,
+  Scene,
+} from "../circuit/scene.js";
+import { sizeBar } from "../circuit/sizebar.js";
+import { Stage } from "../circuit/stage.js";
 import { button, segmented, toggle } from "../core/controls.js";
 import { h, s, signed } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
-import { Cuts } from "../circuit/cuts.js";
-import { edgesOf, follow, neighbour } from "../circuit/navigate.js";
-import { naturalHeight } from "../circuit/layout.js";
-import { Nodes, nodeRows, portMark } from "../circuit/nodes.js";
-import { spokenLabel } from "../circuit/graph.js";
-import { difference, type EdgeList, edgeList, join, type LayoutKind, Scene } from "../circuit/scene.js";
-import { sizeBar } from "../circuit/sizebar.js";
-import { Stage } from "../circuit/stage.js";
 
-const ARROWS = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" } as const;
+const ARROWS = {
+  ArrowUp: "up",
+  ArrowDown: "down",
+  ArrowLeft: "left",
+  ArrowRight: "right",
+} as const;
 
 const KEYS = [
   ["← → ↑ ↓", "next component in the row, the layer above or below"],
@@ -49,7 +62,11 @@ class CircuitView {
     this.scene = new Scene(spec.forward, spec.backward, this.lists.current);
     this.size = view.state.size ?? 200;
     this.tip = new Tooltip(view.el, signal);
-    this.cuts = new Cuts(view, () => this.scene.edges, () => this.refresh(false));
+    this.cuts = new Cuts(
+      view,
+      () => this.scene.edges,
+      () => this.refresh(false),
+    );
     this.nodes = new Nodes({
       enter: (node, event) => this.point(node, event),
       leave: () => this.leave(),
@@ -89,7 +106,9 @@ class CircuitView {
       this.kind,
       (layout) => view.update({ layout }),
     );
-    const connected = toggle("Connected only", this.connected, (on) => view.update({ connected: on }));
+    const connected = toggle("Connected only", this.connected, (on) =>
+      view.update({ connected: on }),
+    );
     connected.el.title = "Leave out edges on no path from the input to the logits";
     view.onState(() => {
       kind.set(this.kind);
@@ -141,7 +160,8 @@ class CircuitView {
 
   private colours(): void {
     const style = getComputedStyle(this.view.el);
-    const read = (name: string, otherwise: string) => style.getPropertyValue(name).trim() || otherwise;
+    const read = (name: string, otherwise: string) =>
+      style.getPropertyValue(name).trim() || otherwise;
     this.stage.paint = {
       positive: read("--iw-positive", "#d55e00"),
       negative: read("--iw-negative", "#0072b2"),
@@ -227,11 +247,11 @@ class CircuitView {
     this.counts.textContent = words.join("; ");
     const empty = !drawn && scene.edges.length > 0;
     view.note(
-      empty ? `The ${scene.circuit.asked} strongest edges form no path from the input to the logits.` : "",
-      "info",
       empty
-        ? { label: "Show them", call: () => view.update({ connected: false }) }
-        : undefined,
+        ? `The ${scene.circuit.asked} strongest edges form no path from the input to the logits.`
+        : "",
+      "info",
+      empty ? { label: "Show them", call: () => view.update({ connected: false }) } : undefined,
       "empty",
     );
     const at = view.selection.get();
@@ -318,7 +338,10 @@ class CircuitView {
     }
     const cut = this.cuts.has(edges.flat[edge] as number);
     const rows: [string, string][] = [
-      [this.view.mode === "difference" ? "change of score" : "score", signed(edges.score[edge] as number)],
+      [
+        this.view.mode === "difference" ? "change of score" : "score",
+        signed(edges.score[edge] as number),
+      ],
       ["rank", `${(edge + 1).toLocaleString("en")} of ${edges.length.toLocaleString("en")}`],
     ];
     const hint = cut ? "Cut. Click to restore" : "Click to cut";
@@ -336,7 +359,11 @@ class CircuitView {
     const { view, scene } = this;
     const at = scene.graph.nodes[node];
     if (!at) return;
-    view.select({ layer: at.layer < 0 || at.kind === "logits" ? null : at.layer, head: at.head < 0 ? null : at.head, node: at.id });
+    view.select({
+      layer: at.layer < 0 || at.kind === "logits" ? null : at.layer,
+      head: at.head < 0 ? null : at.head,
+      node: at.id,
+    });
     if (at.kind !== "head" && at.kind !== "mlp") return;
     if (!view.spec.can_ablate) return;
     this.tip.hide();
@@ -373,7 +400,8 @@ class CircuitView {
     else if (event.key === "-") this.stage.zoom(1 / 1.4);
     else if (event.key === "0") this.stage.fit();
     else if (node < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-    else if (event.key in ARROWS) this.move(node, ARROWS[event.key as keyof typeof ARROWS], event.shiftKey);
+    else if (event.key in ARROWS)
+      this.move(node, ARROWS[event.key as keyof typeof ARROWS], event.shiftKey);
     else if (event.key === "Home") this.nodes.focus(this.scene.graph.find("input"));
     else if (event.key === "End") this.nodes.focus(this.scene.graph.find("logits"));
     else if (event.key.toLowerCase() === "e") this.nextEdge(node, event.shiftKey ? -1 : 1);
@@ -402,7 +430,9 @@ class CircuitView {
     const list = edgesOf(circuit, node);
     if (!list.length) return;
     const at = list.indexOf(this.edge);
-    this.edge = list[at < 0 ? (by > 0 ? 0 : list.length - 1) : (at + by + list.length) % list.length] as number;
+    this.edge = list[
+      at < 0 ? (by > 0 ? 0 : list.length - 1) : (at + by + list.length) % list.length
+    ] as number;
     this.stage.highlight([this.edge], true);
     const cut = this.cuts.has(edges.flat[this.edge] as number) ? ", cut" : "";
     const text = `${edges.label(this.edge)}, score ${signed(edges.score[this.edge] as number)}, rank ${this.edge + 1}${cut}`;
@@ -420,9 +450,12 @@ class CircuitView {
 /** What colours, dashes, widths and marks mean. */
 function legend(): Node[] {
   const line = (cls: string) =>
-    s("svg", { width: 24, height: 10, "aria-hidden": "true" }, s("path", { class: cls, d: "M0 5H24" }));
-  const item = (picture: SVGElement, text: string) =>
-    h("span", { class: "iw-key" }, picture, text);
+    s(
+      "svg",
+      { width: 24, height: 10, "aria-hidden": "true" },
+      s("path", { class: cls, d: "M0 5H24" }),
+    );
+  const item = (picture: SVGElement, text: string) => h("span", { class: "iw-key" }, picture, text);
   const port = (p: "q" | "k" | "v", text: string) =>
     item(s("svg", { width: 10, height: 10, "aria-hidden": "true" }, portMark(p, 5, 5, 3.5)), text);
   return [

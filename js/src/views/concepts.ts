@@ -1,9 +1,9 @@
 // Concepts as bars with intervals, over layers as lines, with a slider that steers the model.
-import { bar, axis, flagMark, lines, nullText, spoken } from "../concepts/chart.js";
+import { axis, bar, flagMark, lines, nullText, spoken } from "../concepts/chart.js";
 import {
   budgetNote,
-  chooseRows,
   type ConceptTable,
+  chooseRows,
   domainOf,
   FLAGS,
   pText,
@@ -32,7 +32,10 @@ class ConceptsView {
   private width = 640;
   private sent = new Map<string, number>();
   private readonly list = h("div", { class: "iw-concept-list", role: "listbox", tabindex: -1 });
-  private readonly header = h("div", { class: "iw-concept-row iw-concept-head", "aria-hidden": "true" });
+  private readonly header = h("div", {
+    class: "iw-concept-row iw-concept-head",
+    "aria-hidden": "true",
+  });
   private readonly note = h("p", { class: "iw-concept-note" });
   private readonly detail = h("div", { class: "iw-concept-detail" });
 
@@ -97,7 +100,8 @@ class ConceptsView {
     const { table, base } = this;
     if (!base || this.view.mode === "current") return table;
     if (this.view.mode === "base") return base;
-    const minus = (a?: Float32Array, b?: Float32Array) => a?.map((v, i) => v - (b?.[i] ?? Number.NaN));
+    const minus = (a?: Float32Array, b?: Float32Array) =>
+      a?.map((v, i) => v - (b?.[i] ?? Number.NaN));
     const { low: _low, high: _high, ...rest } = table;
     return { ...rest, effect: minus(table.effect, base.effect) as Float32Array };
   }
@@ -152,7 +156,8 @@ class ConceptsView {
     const { view, list, layer } = this;
     const table = this.shownTable;
     const choice = chooseRows(table, layer, view.state.sort ?? "effect", view.state.filter ?? "");
-    const wanted = typeof view.state.concept === "number" ? view.state.concept : choice.rows[0]?.concept;
+    const wanted =
+      typeof view.state.concept === "number" ? view.state.concept : choice.rows[0]?.concept;
     this.chosen = choice.rows.some((r) => r.concept === wanted)
       ? (wanted as number)
       : (choice.rows[0]?.concept ?? -1);
@@ -181,16 +186,23 @@ class ConceptsView {
           ]),
     );
     list.replaceChildren(...choice.rows.map((row) => this.row(row, domain, room, narrow)));
-    if (!choice.rows.length) list.append(h("p", { class: "iw-concept-note" }, "No concept matches the filter."));
+    if (!choice.rows.length)
+      list.append(h("p", { class: "iw-concept-note" }, "No concept matches the filter."));
     if (hadFocus) this.rowOf(this.chosen)?.focus({ preventScroll: true });
     this.note.textContent = budgetNote(choice);
     this.note.hidden = !this.note.textContent;
     this.drawDetail(choice.rows.slice(0, 12).map((r) => r.concept));
   }
 
-  private row(row: Row, domain: readonly [number, number], room: number, narrow: boolean): HTMLElement {
+  private row(
+    row: Row,
+    domain: readonly [number, number],
+    room: number,
+    narrow: boolean,
+  ): HTMLElement {
     const { view, base, layer } = this;
-    const before = base && view.mode === "current" ? rowOf(base, row.concept, layer).effect : Number.NaN;
+    const before =
+      base && view.mode === "current" ? rowOf(base, row.concept, layer).effect : Number.NaN;
     const text = steady(domain);
     const interval = Number.isFinite(row.low) ? `${text(row.low)} … ${text(row.high)}` : "";
     const cells: Node[] = [
@@ -201,11 +213,17 @@ class ConceptsView {
     ];
     if (!narrow) {
       const score = Number.isFinite(row.score) ? row.score.toFixed(2) : "–";
-      const random = Number.isFinite(row.scoreNull) ? h("small", {}, ` / ${row.scoreNull.toFixed(2)}`) : null;
+      const random = Number.isFinite(row.scoreNull)
+        ? h("small", {}, ` / ${row.scoreNull.toFixed(2)}`)
+        : null;
       cells.push(
         h("span", { class: "iw-num" }, interval),
         h("span", { class: "iw-num" }, score, random),
-        h("span", { class: "iw-num" }, Number.isFinite(row.p) ? pText(row.p).replace(/^p (= )?/, "") : "–"),
+        h(
+          "span",
+          { class: "iw-num" },
+          Number.isFinite(row.p) ? pText(row.p).replace(/^p (= )?/, "") : "–",
+        ),
       );
     }
     const on = row.concept === this.chosen;
@@ -279,7 +297,11 @@ class ConceptsView {
   private drawDetail(shown: number[]): void {
     const { view, chosen, layer } = this;
     const table = this.shownTable;
-    if (this.detail.contains(document.activeElement) && this.detail.dataset.for === `${chosen}-${layer}`) return;
+    if (
+      this.detail.contains(document.activeElement) &&
+      this.detail.dataset.for === `${chosen}-${layer}`
+    )
+      return;
     this.detail.dataset.for = `${chosen}-${layer}`;
     this.detail.replaceChildren();
     this.detail.hidden = chosen < 0;
@@ -306,7 +328,11 @@ class ConceptsView {
       this.sent.set(at, strength);
       await view.request("steer", { concept, layer, strength });
       const where = `layer ${this.table.layers[layer]}`;
-      view.say(strength ? `Steering ${strength} times along ${name} at ${where}` : `${name} is no longer steered`);
+      view.say(
+        strength
+          ? `Steering ${strength} times along ${name} at ${where}`
+          : `${name} is no longer steered`,
+      );
     });
     let timer: ReturnType<typeof setTimeout> | undefined;
     view.signal.addEventListener("abort", () => clearTimeout(timer));
@@ -338,7 +364,9 @@ class ConceptsView {
     return h(
       "span",
       { class: "iw-legend" },
-      ...[3, 2, 1].map((flag) => h("span", { class: "iw-key" }, flagMark(flag), FLAGS[flag]?.name ?? "")),
+      ...[3, 2, 1].map((flag) =>
+        h("span", { class: "iw-key" }, flagMark(flag), FLAGS[flag]?.name ?? ""),
+      ),
       h("span", {}, "whisker: 95 % interval"),
     );
   }

@@ -2,7 +2,15 @@
 import { button } from "../core/controls.js";
 import { h } from "../core/dom.js";
 import { defineView, type View } from "../core/view.js";
-import { countText, firstOpen, keyOf, type ModuleNode, type Row, shapeText, treeRows } from "../modules/tree.js";
+import {
+  countText,
+  firstOpen,
+  keyOf,
+  type ModuleNode,
+  type Row,
+  shapeText,
+  treeRows,
+} from "../modules/tree.js";
 
 const KEYS = [
   ["↑ ↓", "next module"],
@@ -67,9 +75,13 @@ class ModulesView {
 
   private facts(): Node[] {
     const { spec } = this.view;
-    const parts = [`${spec.count.toLocaleString("en")} modules`, `${countText(this.root.parameters)} parameters`];
+    const parts = [
+      `${spec.count.toLocaleString("en")} modules`,
+      `${countText(this.root.parameters)} parameters`,
+    ];
     for (const [name, value] of Object.entries(spec.summary ?? {})) {
-      if (["string", "number", "boolean"].includes(typeof value)) parts.push(`${name.replaceAll("_", " ")} ${value}`);
+      if (["string", "number", "boolean"].includes(typeof value))
+        parts.push(`${name.replaceAll("_", " ")} ${value}`);
     }
     return [h("span", {}, parts.join(" · "))];
   }
@@ -120,14 +132,31 @@ class ModulesView {
       h(
         "span",
         { class: "iw-module-name", style: { "padding-left": `${row.depth * 16}px` } },
-        h("span", { class: "iw-twist", "aria-hidden": "true" }, row.hasChildren ? (row.open ? "▾" : "▸") : ""),
+        h(
+          "span",
+          { class: "iw-twist", "aria-hidden": "true" },
+          row.hasChildren ? (row.open ? "▾" : "▸") : "",
+        ),
         h("strong", {}, row.name),
         " ",
-        h("span", { class: "iw-quiet" }, count > 1 ? `${node.class}, like ${row.like}` : node.class),
+        h(
+          "span",
+          { class: "iw-quiet" },
+          count > 1 ? `${node.class}, like ${row.like}` : node.class,
+        ),
       ),
       h("span", { class: "iw-module-shape" }, shape),
-      h("span", { class: "iw-num" }, countText(node.parameters), count > 1 ? h("small", {}, ` × ${count}`) : null),
-      h("span", { class: "iw-sites", style: { "--iw-indent": `${row.depth * 16 + 16}px` } }, ...sites.map((site) => h("code", {}, site))),
+      h(
+        "span",
+        { class: "iw-num" },
+        countText(node.parameters),
+        count > 1 ? h("small", {}, ` × ${count}`) : null,
+      ),
+      h(
+        "span",
+        { class: "iw-sites", style: { "--iw-indent": `${row.depth * 16 + 16}px` } },
+        ...sites.map((site) => h("code", {}, site)),
+      ),
     );
     el.dataset.key = row.key;
     el.addEventListener("click", () => {
@@ -180,7 +209,8 @@ class ModulesView {
     } else if (event.key === "Enter" || event.key === " ") {
       if (row.hasChildren) this.toggle(row);
     } else if (event.key === "*") {
-      for (const other of this.rows) if (other.depth === row.depth && other.hasChildren) this.open.add(other.key);
+      for (const other of this.rows)
+        if (other.depth === row.depth && other.hasChildren) this.open.add(other.key);
       this.draw();
       this.focus(row.key);
     } else return;

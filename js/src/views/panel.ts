@@ -31,7 +31,10 @@ class PanelView {
   private readonly empty = h("p", { class: "iw-hint" });
 
   constructor(private readonly view: View) {
-    this.items = new InterventionList((name, payload, said) => this.act(name, payload, said), () => this.live);
+    this.items = new InterventionList(
+      (name, payload, said) => this.act(name, payload, said),
+      () => this.live,
+    );
     view.body.append(
       this.facts,
       h("div", { class: "iw-section-row" }, this.count, this.tools),
@@ -85,25 +88,39 @@ class PanelView {
       model.layers ? plural(model.layers, "layer") : "",
       model.parameters ? `${countText(model.parameters)} parameters` : "",
     ];
-    const place = [spec.device, spec.dtype, memory.model ? `${bytesText(memory.model)} of weights` : ""];
-    const row = (name: string, ...value: (Node | string)[]) => [h("dt", {}, name), h("dd", {}, ...value)];
+    const place = [
+      spec.device,
+      spec.dtype,
+      memory.model ? `${bytesText(memory.model)} of weights` : "",
+    ];
+    const row = (name: string, ...value: (Node | string)[]) => [
+      h("dt", {}, name),
+      h("dd", {}, ...value),
+    ];
     const cache = meter("Cache", memory.cache ?? 0, memory.cache_capacity ?? 0);
     const held = this.facts.contains(document.activeElement);
-    const clear = button(
-      "Clear",
-      () => this.act("clear_cache", {}, "Cache cleared"),
-      { title: "Forget all cached activations" },
-    );
+    const clear = button("Clear", () => this.act("clear_cache", {}, "Cache cleared"), {
+      title: "Forget all cached activations",
+    });
     clear.disabled = !this.live || !memory.cache;
     const rows = [
       ...row("Model", join(size)),
       ...row("Runs on", join(place)),
-      ...row("Cache", cache, h("span", { class: "iw-quiet" }, plural(spec.cache_entries ?? 0, "tensor")), this.live ? clear : ""),
+      ...row(
+        "Cache",
+        cache,
+        h("span", { class: "iw-quiet" }, plural(spec.cache_entries ?? 0, "tensor")),
+        this.live ? clear : "",
+      ),
     ];
     if (memory.total) {
-      rows.push(...row("Memory", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)));
+      rows.push(
+        ...row("Memory", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)),
+      );
     }
-    rows.push(...row("Ran", plural(spec.forward_passes ?? 0, "forward pass").replace("passs", "passes")));
+    rows.push(
+      ...row("Ran", plural(spec.forward_passes ?? 0, "forward pass").replace("passs", "passes")),
+    );
     this.facts.replaceChildren(...rows);
     if (held && !clear.disabled) clear.focus();
   }
@@ -121,7 +138,9 @@ class PanelView {
               ? `${job.done.toLocaleString("en")} of ${job.total.toLocaleString("en")}`
               : "running"
             : "queued";
-        const cancel = button("Cancel", () => this.act("cancel", { job: job.id }, `${job.label} cancelled`));
+        const cancel = button("Cancel", () =>
+          this.act("cancel", { job: job.id }, `${job.label} cancelled`),
+        );
         cancel.setAttribute("aria-label", `Cancel ${job.label}`);
         cancel.dataset.job = String(job.id);
         cancel.disabled = job.cancelling;
@@ -141,12 +160,27 @@ class PanelView {
   private showTools(items: readonly Item[]): void {
     this.tools.replaceChildren();
     if (!this.live) return;
-    const load = h("input", { type: "file", accept: ".json,application/json", class: "iw-sr", tabindex: -1, "aria-hidden": "true" });
+    const load = h("input", {
+      type: "file",
+      accept: ".json,application/json",
+      class: "iw-sr",
+      tabindex: -1,
+      "aria-hidden": "true",
+    });
     load.addEventListener("change", () => this.load(load));
     const all = button("Remove all", () => this.act("reset", {}, "All interventions removed"));
-    const save = button("Save", this.view.guard(() => this.save()), { title: "Save the interventions as JSON" });
+    const save = button(
+      "Save",
+      this.view.guard(() => this.save()),
+      { title: "Save the interventions as JSON" },
+    );
     all.disabled = save.disabled = items.length === 0;
-    this.tools.append(all, save, button("Load", () => load.click(), { title: "Load interventions from JSON" }), load);
+    this.tools.append(
+      all,
+      save,
+      button("Load", () => load.click(), { title: "Load interventions from JSON" }),
+      load,
+    );
   }
 
   private async save(): Promise<void> {
@@ -166,7 +200,9 @@ class PanelView {
       try {
         interventions = JSON.parse(await file.text());
       } catch {
-        this.view.report(new Error(`${file.name} is not JSON. Choose a file that the panel saved.`));
+        this.view.report(
+          new Error(`${file.name} is not JSON. Choose a file that the panel saved.`),
+        );
         return;
       }
       this.act("load", { interventions }, "Interventions loaded");
@@ -176,4 +212,7 @@ class PanelView {
 
 const join = (parts: unknown[]): string => parts.filter(Boolean).join(" · ");
 
-export default defineView("panel", (view) => void new PanelView(view), { keys: KEYS, table: false });
+export default defineView("panel", (view) => void new PanelView(view), {
+  keys: KEYS,
+  table: false,
+});
