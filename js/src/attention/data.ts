@@ -180,12 +180,13 @@ export class Patterns {
   }
 
   /** The exact weight, if it is there; asks for its tile otherwise. */
-  value(query: number, key: number): number | undefined {
+  value(query: number, key: number, ask = true): number | undefined {
     const mask = this.shape.masks[this.shape.layers.indexOf(this.open.layer)];
     if (mask?.causal && key > query) return 0;
     const tile: Tile = { pool: 1, row: Math.floor(query / TILE), column: Math.floor(key / TILE) };
     const found = this.tile(tile);
     if (found) return found.data[(query % TILE) * found.shape[1]! + (key % TILE)];
+    if (!ask) return undefined;
     this.exactKey = tileKey(this.mode, this.open.layer, this.open.head, tile);
     this.showTiles();
     return undefined;

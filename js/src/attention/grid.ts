@@ -88,6 +88,17 @@ export class HeadGrid {
     }
   }
 
+  /** Scrolls the box (never the page) so that a head can be seen. */
+  reveal(id: number): void {
+    const el = this.cells.get(id)?.el;
+    if (!el) return;
+    const top = el.offsetTop - 8;
+    const bottom = el.offsetTop + el.offsetHeight + 8;
+    if (top < this.el.scrollTop) this.el.scrollTop = top;
+    else if (bottom > this.el.scrollTop + this.el.clientHeight)
+      this.el.scrollTop = bottom - this.el.clientHeight;
+  }
+
   /** The heads whose thumbnails can be seen now, with a margin. */
   inSight(): number[] {
     const top = this.el.scrollTop - 160;
@@ -101,7 +112,7 @@ export class HeadGrid {
   private lay(): void {
     const { layers, heads } = this.shape;
     const byLayer = this.state.order === "layer" || !(this.state.order in this.state.scores);
-    const gutter = byLayer ? 24 : 0;
+    const gutter = byLayer ? 28 : 0;
     const room = Math.max(0, (this.width || 480) - gutter - 12);
     const { columns, side } = gridShape(layers.length, heads, byLayer, room);
     const ids = [...orderHeads(layers.length * heads, this.state.order, this.state.scores)];
@@ -116,16 +127,16 @@ export class HeadGrid {
     const rows: HTMLElement[] = [];
     if (byLayer) {
       const names = Array.from({ length: heads }, (_, i) =>
-        h("span", { role: "columnheader", class: "iw-att-col" }, i),
+        h("span", { role: "columnheader", class: "iw-att-col", "aria-label": `head ${i}` }, `H${i}`),
       );
       rows.push(
-        h("div", { role: "row" }, h("span", { role: "columnheader", class: "iw-att-corner" }), ...names),
+        h("div", { role: "row" }, h("span", { role: "columnheader", class: "iw-att-corner", "aria-label": "layer" }), ...names),
       );
     }
     for (let i = 0; i < ids.length; i += columns) {
       const row = h("div", { role: "row" });
       if (byLayer)
-        row.append(h("span", { role: "rowheader", class: "iw-att-row" }, layers[i / columns]!));
+        row.append(rowHeader(layers[i / columns]!));
       for (const id of ids.slice(i, i + columns)) row.append(this.make(id, !byLayer));
       rows.push(row);
     }
@@ -221,6 +232,11 @@ export class HeadGrid {
     event.preventDefault();
     event.stopPropagation();
   }
+}
+
+function rowHeader(layer: number): HTMLElement {
+  const name = { role: "rowheader", class: "iw-att-row", "aria-label": `layer ${layer}` };
+  return h("span", name, `L${layer}`);
 }
 
 function scoreText(name: string, value: number): string {

@@ -29,7 +29,8 @@ export interface Spot {
 export interface MatrixActions {
   tile(tile: Tile): NdArray | undefined;
   want(tiles: readonly Tile[]): void;
-  value(query: number, key: number): number | undefined;
+  /** The exact weight if it is there; `ask` for it otherwise. */
+  value(query: number, key: number, ask: boolean): number | undefined;
   /** The colours of a tile, one pixel a cell. */
   pixels(values: NdArray, pool: number, row0: number, column0: number): ImageData;
   overview(): NdArray | undefined;
@@ -53,7 +54,7 @@ export class Matrix {
   private readonly columns = h("div", { class: "iw-att-xlabels", "aria-hidden": "true" });
   private readonly grid: Grid;
   private readonly painted = new WeakMap<NdArray, { colours: string; canvas: HTMLCanvasElement }>();
-  private readonly colour = { line: "#888", panel: "#eee", text: "#000", focus: "#06c" };
+  private readonly colour = { line: "#fff", mask: "#eee", focus: "#b40" };
   private names: { text: string; twice: boolean }[] = [];
   private side = 0;
   private height = 0;
@@ -61,6 +62,7 @@ export class Matrix {
   private colours = "";
   private spot: Spot = { row: null, column: null };
   private pinned: Spot = { row: null, column: null };
+  private walking = false;
   private drag: { x: number; y: number; from: Window; moved: boolean } | null = null;
 
   constructor(
@@ -73,12 +75,17 @@ export class Matrix {
       label: "Attention of one head, queries down and keys across",
       rows: shape.queries,
       cols: shape.keys,
-      cell: (query, key) =>
-        describe(this.shape.tokens, query, key, actions.value(query, key), actions.difference()),
+      cell: (query, key) => {
+        const value = actions.value(query, key, this.walking);
+        return describe(this.shape.tokens, query, key, value, actions.difference());
+      },
       place: (query, key) => this.box(query, key),
       move: (query, key) => this.focused(query, key),
       open: (query, key) => actions.pin({ row: query, column: key }),
-      leave: () => actions.hover(NOWHERE, 0, 0),
+      leave: () => {
+        this.walking = false;
+        actions.hover(NOWHERE, 0, 0);
+      },
       key: (event, query, key) => this.key(event, query, key),
     });
     this.plot.append(this.cells.el, this.marks.el, this.grid.el);
@@ -181,7 +188,7 @@ export class Matrix {
   private lay(): void {
     const { queries, keys } = this.shape;
     const longest = this.names.reduce((n, { text }) => Math.max(n, [...text].length), 2);
-    const gutter = Math.min(120, 18 + longest * 7);
+    const gutter = Math.min(112, 14 + longest * 6.5);
     const room = Math.max(120, Math.min(LARGEST, this.room - gutter - 20));
     this.side = Math.round(Math.min(room, Math.max(96, keys * CELL)));
     this.height = Math.round(Math.min(LARGEST, (this.side * queries) / keys));
@@ -208,7 +215,7 @@ export class Matrix {
     this.actions.want(causal ? tiles.filter((t) => !isFuture(t)) : tiles);
     if (!ctx) return;
     ctx.imageSmoothingEnabled = false;
-    ctx.fillStyle = this.colour.panel;
+    ctx.fillStyle = this.colour.mask;
     ctx.fillRect(0, 0, this.side, this.height);
     const overview = this.actions.overview();
     const there = tiles.map((t) => [t, this.actions.tile(t)] as const);
@@ -393,6 +400,7 @@ export class Matrix {
   }
 
   private focused(query: number, key: number): void {
+    this.walking = true;
     const { queries, keys } = this.shape;
     const seen = reveal(this.window, query, key, queries, keys);
     if (seen !== this.window) this.setWindow(seen);
@@ -408,10 +416,6 @@ export class Matrix {
     return { x, y, width: this.x(key + 1) - x, height: this.y(query + 1) - y };
   }
 
-  /** Says the focused cell again, after its value has arrived. */
-  refresh(): void {
-    this.grid.refresh();
-  }
 }
 
 const NOWHERE: Spot = { row: null, column: null };

@@ -1,6 +1,7 @@
 // Attention: all heads as thumbnails, one of them large as a matrix or as lines, the prompt below.
 // Layout, painting and data are in ../attention/; this file connects them with state and selection.
 
+import type { Palette } from "../core/color.js";
 import { button, segmented, select } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
@@ -15,7 +16,7 @@ import { strongest } from "../attention/lines";
 import { Matrix, type Spot } from "../attention/matrix";
 import { place } from "../attention/paint";
 import { ablated, describe, headOf, idOf, nameOf, type Shape } from "../attention/shape";
-import { TokenStrip } from "../attention/strip";
+import { TokenStrip } from "../tokens/strip";
 
 const KEYS = [
   ["← → ↑ ↓", "move between heads, cells or tokens"],
@@ -31,6 +32,13 @@ export default defineView("attention", (view) => new AttentionView(view).start()
   keys: KEYS,
   modes: true,
 });
+
+/** What stands behind cells that nobody may attend to; the same mix is in attention.css. */
+function maskColour(palette: Palette): string {
+  const part = (hex: string, i: number): number => Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
+  const mix = [0, 1, 2].map((i) => Math.round((part(palette.line, i) + part(palette.background, i)) / 2));
+  return `rgb(${mix.join(",")})`;
+}
 
 class AttentionView {
   private shape: Shape;
@@ -53,6 +61,7 @@ class AttentionView {
   private pointer = { x: 0, y: 0 };
   private revision = -1;
   private modeShown = "";
+  private placeShown = "";
 
   constructor(private readonly view: View) {
     this.shape = view.spec as unknown as Shape;
@@ -76,7 +85,7 @@ class AttentionView {
       {
         tile: (tile) => this.data.tile(tile),
         want: (tiles) => this.data.wantTiles(tiles),
-        value: (query, key) => this.data.value(query, key),
+        value: (query, key, ask) => this.data.value(query, key, ask),
         pixels: (values, pool, row0, column0) => this.data.pixels(values, pool, row0, column0),
         overview: () => this.data.thumb(this.id),
         hover,
@@ -268,6 +277,7 @@ class AttentionView {
       this.revision = revision;
       this.shape = view.spec as unknown as Shape;
       this.data.reset(this.shape, view.first.thumbs as NdArray | undefined);
+      this.data.setOpen(layer, head);
       this.matrix.setShape(this.shape);
       this.lines.setShape(this.shape);
       this.strip.setTokens(this.shape.tokens);
@@ -284,6 +294,9 @@ class AttentionView {
       ablated: gone,
       changed: view.spec.changed,
     });
+    const place = `${this.id}:${view.state.sort}`;
+    if (place !== this.placeShown) this.grid.reveal(this.id);
+    this.placeShown = place;
     this.headline(gone);
     this.recolour();
   }
@@ -309,11 +322,9 @@ class AttentionView {
     this.matrix.el.hidden = this.drawsLines;
     this.lines.el.hidden = !this.drawsLines;
     this.zoomBar.hidden = this.drawsLines || Math.max(this.shape.queries, this.shape.keys) < 24;
-    const panel = palette.dark ? "#24292f" : "#eef0f2";
     this.matrix.setColours(name, {
       line: palette.background,
-      panel,
-      text: palette.text,
+      mask: maskColour(palette),
       focus: palette.accent,
     });
     this.showPool();
@@ -441,6 +452,7 @@ class AttentionView {
     const room = wide ? width - left - 24 : width;
     this.matrix.resize(room);
     this.lines.resize(room);
+    this.grid.reveal(this.id);
     this.highlight();
   }
 

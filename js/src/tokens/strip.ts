@@ -1,4 +1,4 @@
-// The prompt as running text: hovering a token colours the others by its attention, or by theirs to it.
+// Tokens as running text, coloured by a value each: a list box with one tab stop, paged when long.
 
 import type { Scale as Colours } from "../core/color.js";
 import { h, num, signed, visible } from "../core/dom.js";
@@ -12,8 +12,8 @@ export interface StripActions {
 export const PAGE = 500;
 
 export class TokenStrip {
-  readonly el = h("div", { class: "iw-att-strip", role: "listbox", "aria-label": "Tokens of the prompt" });
-  readonly pager = h("div", { class: "iw-att-pager" });
+  readonly el = h("div", { class: "iw-strip", role: "listbox", "aria-label": "Tokens of the prompt" });
+  readonly pager = h("div", { class: "iw-strip-pager" });
   private tokens: readonly string[] = [];
   private items: HTMLElement[] = [];
   private page = 0;
@@ -22,6 +22,8 @@ export class TokenStrip {
   constructor(
     private readonly actions: StripActions,
     signal: AbortSignal,
+    /** A bar under each token, hatched when negative: the value without colour. */
+    private readonly bars = false,
   ) {
     this.el.addEventListener("pointerover", (e) => this.over(e, e.clientX, e.clientY), { signal });
     this.el.addEventListener("pointerleave", () => actions.hover(null, 0, 0), { signal });
@@ -61,7 +63,7 @@ export class TokenStrip {
     this.lay();
   }
 
-  /** Colours the tokens by one query's or one key's values; null takes the colours away. */
+  /** Colours the tokens by a value each, `share` of the colour map; null takes the colours away. */
   colour(
     values: ArrayLike<number> | null,
     colours: Colours,
@@ -73,11 +75,13 @@ export class TokenStrip {
     this.items.forEach((el, j) => {
       const i = first + j;
       const value = values?.[i];
-      el.classList.toggle("iw-att-subject", i === subject);
+      el.classList.toggle("iw-strip-subject", i === subject);
       el.setAttribute("aria-selected", String(i === pinned));
-      el.classList.toggle("iw-att-pin", i === pinned);
+      el.classList.toggle("iw-strip-pin", i === pinned);
       const text = value === undefined ? "" : colours.signed ? signed(value) : num(value);
       el.setAttribute("aria-label", `${visible(this.tokens[i]!)} (${i})${text && `, ${text}`}`);
+      el.classList.toggle("iw-strip-nan", value !== undefined && Number.isNaN(value));
+      if (this.bars) this.bar(el, value, colours.signed && value !== undefined ? share(value) * 2 - 1 : share(value ?? 0));
       if (value === undefined || Number.isNaN(value)) {
         el.style.background = "";
         el.style.color = "";
@@ -89,13 +93,19 @@ export class TokenStrip {
     });
   }
 
+  private bar(el: HTMLElement, value: number | undefined, length: number): void {
+    const known = value !== undefined && !Number.isNaN(value);
+    el.style.setProperty("--iw-share", known ? `${Math.min(100, Math.abs(length) * 100)}%` : "0%");
+    el.classList.toggle("iw-strip-negative", known && value < 0);
+  }
+
   private lay(): void {
     const first = this.page * PAGE;
     this.items = this.tokens.slice(first, first + PAGE).map((token, j) => {
-      const el = h("span", { role: "option", class: "iw-att-token", tabindex: -1, dir: "auto" });
+      const el = h("span", { role: "option", class: "iw-strip-token", tabindex: -1, dir: "auto" });
       const text = visible(token);
       const spaced = /^ \S/.test(token);
-      if (spaced) el.classList.add("iw-att-spaced");
+      if (spaced) el.classList.add("iw-strip-spaced");
       el.append(spaced ? text.slice(1) : text);
       el.dataset.i = String(first + j);
       return el;
@@ -105,6 +115,7 @@ export class TokenStrip {
       list.push(el);
       if (this.tokens[first + j]!.includes("\n")) list.push(h("br"));
     });
+    this.el.classList.toggle("iw-strip-bars", this.bars);
     this.el.replaceChildren(...list);
     const at = Math.min(Math.max(this.focused, first), first + this.items.length - 1);
     this.rove(at, false);
