@@ -53,13 +53,16 @@ def open_model(
     tokenizer: Any,
     device: str | torch.device | None,
     dtype: str | torch.dtype | None,
+    *,
+    remote: bool = False,
 ) -> tuple[Any, nn.Module, Any]:
     """Return nnsight model (None where one is to be made), torch module and tokenizer."""
     wanted = read_dtype(dtype)
     if isinstance(source, str | os.PathLike):
         module, found = load(os.fspath(source), wanted)
         module.to(choose_device(device))
-        return None, module, tokenizer if tokenizer is not None else found
+        tokenizer = tokenizer if tokenizer is not None else found
+        return _remotable(module, tokenizer) if remote else None, module, tokenizer
     envoy = None
     if isinstance(source, nn.Module):
         module = source
@@ -79,6 +82,16 @@ def open_model(
     if wanted is not None:
         module.to(wanted)
     return envoy, module, tokenizer
+
+
+def _remotable(module: nn.Module, tokenizer: Any) -> Any:
+    """Wrap a model so that nnsight can name it to a server."""
+    from nnsight.modeling.transformers import TransformersModel
+
+    try:
+        return TransformersModel(module, tokenizer=tokenizer)
+    except Exception as error:
+        raise ModelError(f"nnsight cannot offer this model to a server: {error}") from error
 
 
 def load(name: str, dtype: torch.dtype | None) -> tuple[nn.Module, Any]:

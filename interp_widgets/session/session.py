@@ -89,14 +89,17 @@ class Session:
     ) -> None:
         self._closed = False
         self._listeners: dict[object, Callable[[str], None]] = {}
-        envoy, module, self.tokenizer = loading.open_model(model, tokenizer, device, dtype)
+        self.engine = engines.engine(engine)
+        remote = isinstance(self.engine, engines.NDIFEngine)
+        envoy, module, self.tokenizer = loading.open_model(
+            model, tokenizer, device, dtype, remote=remote
+        )
         loading.check_weights(module)
         module.eval()
         if name is None and isinstance(model, str):
             name = model
         self.worker = worker_of(module, name or type(module).__name__)
         self.worker.users += 1
-        self.engine = engines.engine(engine)
         self._signature = loading.Signature(module)
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,7 +46,7 @@ class SessionTracer(InterleavingTracer):
         state = super().__getstate__()
         state.pop("worker", None)
         state.pop("passed", None)
-        return copyreg.__newobj__, (InterleavingTracer,), state  # type: ignore[attr-defined]
+        return object.__new__, (InterleavingTracer,), state
 
     def __enter__(self) -> Self:
         """Take the lock and capture the block; the frame depth is what nnsight expects."""

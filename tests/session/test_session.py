@@ -115,6 +115,39 @@ def test_a_transformers_wrapper_of_nnsight_brings_its_tokenizer_and_pads_as_we_d
     assert torch.allclose(together[0, : len(batch[0])], alone, atol=1e-5)
 
 
+def test_interventions_travel_to_a_simulated_server(tmp_path):
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=270,
+        n_positions=20,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    words = tokenizer("bytes")
+    words.pad_token = words.eos_token = "!"
+    words.save_pretrained(tmp_path)
+    here, there = Session(tmp_path), Session(tmp_path, engine="ndif-simulated")
+    for live in (here, there):
+        live.ablate("pattern", layer=0, head=1)
+        live.patch("resid_post", live.prompt("an Mary"), layer=0, position=1)
+    expected = here.capture(here.prompt("an John"), "logits")["logits"]
+    got = there.capture(there.prompt("an John"), "logits")["logits"]
+    assert torch.allclose(got, expected, atol=1e-6)
+    assert (
+        expected - here.capture(here.prompt("an John"), "logits", "none")["logits"]
+    ).abs().max() > 1e-4
+    model = there.model
+    with there.trace(there.prompt("an John")):
+        logits = model.output.logits.save()
+    assert torch.allclose(logits[0], expected, atol=1e-6)
+
+
 def test_any_torch_module_can_be_looked_into():
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))

@@ -234,3 +234,62 @@ print("leaving")
     assert found.returncode == 0, found.stderr[-2000:]
     assert "Traceback" not in found.stderr
     assert "Fatal" not in found.stderr
+
+
+def test_ctrl_c_in_a_cell_cancels_the_work_and_the_session_lives_on():
+    script = """
+import _thread, threading, time
+import torch; torch.set_num_threads(1)
+from tests.families import build
+from interp_widgets.session.session import Session
+session = Session(build("gpt2"))
+ended = []
+def work(job):
+    threading.Timer(0.2, _thread.interrupt_main).start()
+    try:
+        for n in range(5000):
+            job.progress(n, 5000)
+            time.sleep(0.01)
+    finally:
+        ended.append(job.progress_done)
+try:
+    session.run(work, "long work")
+    print("not interrupted")
+except KeyboardInterrupt:
+    print("interrupted", bool(ended) and ended[0] < 5000, session.run(lambda: "alive"))
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        cwd=".",
+    )
+    assert found.stdout.strip() == "interrupted True alive", found.stderr[-2000:]
+
+
+def test_a_progress_bar_comes_after_a_second_and_goes_again(monkeypatch, live):
+    import io
+
+    from interp_widgets.session import worker as module
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(module.sys, "stderr", terminal)
+
+    def work(job):
+        for n in range(8):
+            job.progress(n, 8)
+            time.sleep(0.2)
+
+    live.run(work, "patching")
+    assert "patching: " in terminal.getvalue()
+    assert " of 8" in terminal.getvalue()
+    shown = terminal.getvalue()
+    assert shown.endswith("\r")
+    live.run(lambda: time.sleep(0.2), "quick")
+    assert terminal.getvalue() == shown
