@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,6 +39,9 @@ from interp_widgets.views.wire import pack
 
 log = logging.getLogger(__name__)
 
+EXPORT_FLAG = "INTERP_WIDGETS_EXPORT"
+"""Set in a kernel whose notebook is to become a page: outputs then carry all a page needs."""
+EXPORT_MIME = "application/vnd.interp-widgets.view+json"
 STATIC = Path(__file__).parent.parent / "static"
 
 _UNBUILT = (
@@ -256,9 +260,12 @@ class View(anywidget.AnyWidget):
 
     def on_code(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Return Python that reproduces what is shown."""
-        code = getattr(self._session, "code", None)
-        recipe = f"# {self.current.recipe}\n" if self.current.recipe else ""
-        return {"code": recipe + (code() if code is not None else "")}
+        recipe = self.pick("current").recipe
+        lines = [f"# {recipe}"] if recipe else [f"# {self._title}: a tensor without a recipe"]
+        prompt = _prompt_of(recipe.arguments) if recipe else None
+        if self.session is not None and prompt is not None:
+            lines.append(str(self.session.code(prompt)))
+        return {"code": "\n".join(lines)}
 
     def _live(self) -> Any:
         if self._session is None:
@@ -318,6 +325,10 @@ class View(anywidget.AnyWidget):
         png = None if self._closed else self.png()
         if png:
             data["image/png"] = png
+        if os.environ.get(EXPORT_FLAG) and not self._closed:
+            from interp_widgets.views.page import exported
+
+            data[EXPORT_MIME] = exported(self)
         data["text/plain"] = repr(self) if self._closed else _quiet(self.current.text) or repr(self)
         return data, metadata
 
@@ -346,6 +357,17 @@ class View(anywidget.AnyWidget):
 def _done(result: Any) -> list[dict[str, Any]]:
     recipe = getattr(result, "recipe", None)
     return [i for i in recipe.interventions if i.get("on", True)] if recipe else []
+
+
+def _prompt_of(value: Any) -> Any:
+    """Find the first prompt among a recipe's arguments, as JSON that a session reads."""
+    if isinstance(value, dict):
+        if "$prompt" in value:
+            return value["$prompt"]
+        value = list(value.values())
+    if isinstance(value, list):
+        return next((p for p in map(_prompt_of, value) if p is not None), None)
+    return None
 
 
 def _quiet(call: Callable[[], str]) -> str:

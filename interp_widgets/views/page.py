@@ -92,23 +92,54 @@ def to_html(views: Sequence[Any] | Any, path: str | Path | None = None) -> str:
 
 def _page(views: Sequence[View]) -> str:
     titles = ", ".join(dict.fromkeys(str(view.spec.get("title", "")) for view in views))
+    alt = "\n".join(str(view.spec.get("alt", "")) for view in views)
+    body = f"<main></main><noscript><pre>{html.escape(alt)}</pre></noscript>"
+    return assemble([exported(view) for view in views], title=titles, body=body)
+
+
+def exported(view: View) -> dict[str, Any]:
+    """Return what a page needs of a view, as JSON: traits, answers, recipe, selection."""
+    recipe = view.current.recipe if view.current is not None else None
     data = {
-        "views": [_view_data(view) for view in views],
-        "bundles": {view.bundle: _source(f"{view.bundle}.js") for view in views},
+        **_view_data(view),
+        "chosen": view.selection_value,
+        "recipe": asdict(recipe) if recipe is not None else None,
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(data, allow_nan=False, default=_bytes))
+    return plain
+
+
+def assemble(views: Sequence[dict[str, Any]], *, title: str, body: str, style: str = _STYLE) -> str:
+    """Return a page around exported views.
+
+    Parameters
+    ----------
+    views
+        What :func:`exported` returned, in order.
+    title
+        Title of the page.
+    body
+        HTML with one ``<main>``; the i-th view goes into its element ``data-iw-mount="i"``, or to
+        the end of it.
+    style
+        CSS of the page around the views.
+    """
+    data = {
+        "views": [{k: view[k] for k in ("bundle", "traits", "answers")} for view in views],
+        "bundles": {view["bundle"]: _source(f"{view['bundle']}.js") for view in views},
         "selection": _selection(views),
         "version": __version__,
     }
-    recipes = [asdict(v.current.recipe) for v in views if v.current.recipe is not None]
-    alt = "\n".join(str(view.spec.get("alt", "")) for view in views)
+    recipes = [view["recipe"] for view in views if view["recipe"]]
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta name="generator" content="interp_widgets {__version__}">',
-            f"<title>{html.escape(titles)}</title>",
-            f"<style>{_STYLE}{_inline(_source('style.css'), 'style')}</style></head><body>",
-            f"<main></main><noscript><pre>{html.escape(alt)}</pre></noscript>",
+            f"<title>{html.escape(title)}</title>",
+            f"<style>{style}{_inline(_source('style.css'), 'style')}</style></head><body>",
+            body,
             f"<footer>interp_widgets {__version__}</footer>",
             f'<script type="application/json" id="iw-recipes">{_json(recipes)}</script>',
             f'<script type="application/json" id="iw-data">{_json(data)}</script>',
@@ -150,9 +181,9 @@ def _answers(view: View) -> Iterable[dict[str, Any]]:
             yield {"name": name, "payload": payload, "error": error_payload(error)}
 
 
-def _selection(views: Sequence[View]) -> dict[str, Any]:
+def _selection(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for view in views:
-        value = view.selection_value
+        value: dict[str, Any] = view["chosen"]
         if any(v is not None for v in value.values()):
             return value
     return dict.fromkeys(FIELDS)

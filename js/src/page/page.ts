@@ -110,9 +110,9 @@ export async function start(data: PageData, main: HTMLElement): Promise<void> {
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     modules.set(name, import(url));
   }
-  for (const view of data.views) {
-    const el = document.createElement("div");
-    main.append(el);
+  for (const [index, view] of data.views.entries()) {
+    const place = main.querySelector<HTMLElement>(`[data-iw-mount="${index}"]`);
+    const el = place ?? main.appendChild(document.createElement("div"));
     const model = new StubModel(revive(view.traits), view.answers);
     const widget = (await modules.get(view.bundle)).default;
     const { signal } = new AbortController();
