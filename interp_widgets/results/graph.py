@@ -108,21 +108,27 @@ class Graph:
         if level != "edge":
             raise ValueError(f'level must be "edge", got {level!r}')
         anatomy = session.anatomy
-        if getattr(anatomy, "post_norm", False):
+        blocks = anatomy.blocks
+        if not blocks or any(block.attention is None for block in blocks):
+            raise ValueError(
+                "this model has layers without attention heads: it has no graph of edges"
+            )
+        if any(block.norm_after for block in blocks):
             raise ValueError(
                 "this model normalises after each addition (post-norm), so its residual stream is "
                 "not the sum of what its components wrote and a circuit of edges is not defined; "
                 "use iw.patching on it"
             )
-        heads = anatomy.n_heads
-        if not heads:
-            raise ValueError("this model has no attention heads, so it has no graph of edges")
-        return cls(
-            int(anatomy.n_layers),
-            int(heads),
-            parallel=bool(getattr(anatomy, "parallel", False)),
-            mlps=bool(getattr(anatomy, "has_mlp", True)),
-        )
+        kinds = {
+            (anatomy.attention(i).heads, block.parallel, "mlp_out" in block.places)
+            for i, block in enumerate(blocks)
+        }
+        if len(kinds) > 1:
+            raise ValueError(
+                "this model's layers differ in heads or parts, which a graph cannot hold"
+            )
+        heads, parallel, mlps = kinds.pop()
+        return cls(len(blocks), heads, parallel=parallel, mlps=mlps)
 
     # Shape and names
 
@@ -317,7 +323,7 @@ class Graph:
             fed[row_of[chosen.any(axis=0) & (row_of >= 0)]] = True
             fed[0] = True
             keep = chosen & fed[:, None]
-            heard = keep.any(axis=1)
+            heard: np.ndarray = np.asarray(keep.any(axis=1))
             keep[:, (row_of >= 0) & ~heard[row_of]] = False
             if (keep == chosen).all():
                 return replace(self, in_graph=keep)

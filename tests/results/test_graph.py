@@ -147,15 +147,27 @@ def test_networkx_merges_the_three_inputs_of_a_head(graph):
 
 
 def test_from_session_reads_the_anatomy_and_refuses_post_norm():
-    anatomy = SimpleNamespace(n_layers=4, n_heads=6, n_kv_heads=2, parallel=True, post_norm=False)
-    graph = Graph.from_session(SimpleNamespace(anatomy=anatomy))
+    def block(**kind):
+        places = {"mlp_out": None}
+        return SimpleNamespace(
+            **{"attention": "a", "norm_after": False, "parallel": True} | kind, places=places
+        )
+
+    def session(*blocks):
+        facts = SimpleNamespace(heads=6, kv_heads=2)
+        return SimpleNamespace(anatomy=SimpleNamespace(blocks=blocks, attention=lambda _: facts))
+
+    graph = Graph.from_session(session(*[block()] * 4))
     assert graph.shape == (1 + 4 * 7, 4 * 19 + 1)
     assert graph.parallel
-    anatomy.post_norm = True
     with pytest.raises(ValueError, match="post-norm"):
-        Graph.from_session(SimpleNamespace(anatomy=anatomy))
+        Graph.from_session(session(block(norm_after=True)))
+    with pytest.raises(ValueError, match="differ"):
+        Graph.from_session(session(block(), block(parallel=False)))
+    with pytest.raises(ValueError, match="without attention"):
+        Graph.from_session(session(block(attention=None)))
     with pytest.raises(ValueError, match="level"):
-        Graph.from_session(SimpleNamespace(anatomy=anatomy), level="atom")
+        Graph.from_session(session(block()), level="atom")
 
 
 def test_edges_against_the_arrow_of_time_cannot_be_chosen(graph):

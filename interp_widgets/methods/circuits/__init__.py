@@ -1,0 +1,7 @@
+"""Circuits of edges between components: the graph, and what cutting does (``iw.circuits``)."""
+
+from interp_widgets.methods.circuits.evaluate import Faithfulness, cut, evaluate
+from interp_widgets.methods.circuits.wiring import CircuitError
+from interp_widgets.results.graph import Graph, Node
+
+__all__ = ["CircuitError", "Faithfulness", "Graph", "Node", "cut", "evaluate"]

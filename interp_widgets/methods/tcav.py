@@ -1,0 +1,137 @@
+"""Testing with concept vectors: sign counts against random counterparts, effects, corrections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from interp_widgets.methods.cav import Filter, direction
+
+Correction = Literal["holm", "bonferroni"]
+
+
+@dataclass(frozen=True)
+class TcavTest:
+    """TCAV scores of repeated concept vectors and of random counterparts ``[run]``, with the p."""
+
+    scores: np.ndarray
+    null: np.ndarray
+    p: float
+
+
+def tcav_score(gradients: np.ndarray, vector: np.ndarray) -> float:
+    """Return the share of inputs whose target rises along the vector (arXiv 1711.11279, eq. 2).
+
+    Parameters
+    ----------
+    gradients
+        ``[input, d]``: gradient of the target at the site. An input with gradient zero counts half.
+    vector
+        ``[d]``.
+    """
+    sensitivity = gradients @ vector
+    return float((sensitivity > 0).mean() + 0.5 * (sensitivity == 0).mean())
+
+
+def tcav_test(
+    positive: np.ndarray,
+    negative: np.ndarray,
+    gradients: np.ndarray,
+    *,
+    filter: Filter = "pattern",  # noqa: A002
+    runs: int = 30,
+    seed: int = 0,
+) -> TcavTest:
+    """Compare concept vectors with vectors of random examples against random examples.
+
+    Each run draws half of the positive and half of the negative examples; its counterpart draws two
+    sets apart of the same size from the negative examples alone. Two-sided Welch test over runs.
+
+    The runs share one pool of examples, so the p-value speaks of the vector found on this pool, and
+    gets small for tiny effects too: read it with the effect.
+
+    Raises
+    ------
+    ValueError
+        With fewer than 4 examples of either kind or fewer than 2 runs.
+    """
+    if min(len(positive), len(negative)) < 4:
+        raise ValueError(
+            f"TCAV needs at least 4 examples with and 4 without the concept, got {len(positive)} "
+            f"and {len(negative)}"
+        )
+    if runs < 2:
+        raise ValueError(f"runs must be at least 2, got {runs}")
+    rng = np.random.default_rng(seed)
+    size = min(len(positive), len(negative)) // 2
+    scores, null = np.empty(runs), np.empty(runs)
+    for run in range(runs):
+        some = positive[rng.permutation(len(positive))[:size]]
+        order = rng.permutation(len(negative))
+        others, counterpart = negative[order[:size]], negative[order[size : 2 * size]]
+        scores[run] = _score(some, others, gradients, filter)
+        null[run] = _score(counterpart, others, gradients, filter)
+    return TcavTest(scores, null, welch_p(scores, null))
+
+
+def _score(a: np.ndarray, b: np.ndarray, gradients: np.ndarray, filter: Filter) -> float:  # noqa: A002
+    try:
+        return tcav_score(gradients, direction(a, b, filter))
+    except ValueError:
+        return 0.5  # equal sets of examples have no direction: neither up nor down
+
+
+def welch_p(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the p of a two-sided Welch test; without any variance 1 if the means agree, else 0."""
+    from scipy import stats
+
+    if a.var() == 0 and b.var() == 0:
+        return float(a.mean() == b.mean())
+    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+
+
+def correct(p: np.ndarray, how: Correction = "holm") -> np.ndarray:
+    """Return p-values corrected for their number, in the same shape; NaN is not counted.
+
+    Raises
+    ------
+    ValueError
+        For an unknown correction.
+    """
+    if how not in ("holm", "bonferroni"):
+        raise ValueError(f'correction must be "holm" or "bonferroni", got {how!r}')
+    flat = np.asarray(p, dtype=np.float64).reshape(-1)
+    known = np.flatnonzero(np.isfinite(flat))
+    out = np.full(flat.shape, np.nan)
+    if how == "bonferroni":
+        out[known] = np.minimum(1, flat[known] * len(known))
+    else:
+        order = known[np.argsort(flat[known], kind="stable")]
+        steps = flat[order] * np.arange(len(order), 0, -1)
+        out[order] = np.minimum(1, np.maximum.accumulate(steps)) if len(order) else steps
+    return out.reshape(np.shape(p))
+
+
+def bootstrap(
+    samples: tuple[np.ndarray, ...],
+    statistic: Callable[..., float],
+    *,
+    level: float = 0.95,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return a percentile interval of ``statistic(*samples)``, each sample redrawn on its own."""
+    rng = np.random.default_rng(seed)
+    values = np.empty(draws)
+    for i in range(draws):
+        values[i] = statistic(
+            *(sample[rng.integers(len(sample), size=len(sample))] for sample in samples)
+        )
+    tail = 50 * (1 - level)
+    low, high = (
+        np.nanpercentile(values, [tail, 100 - tail]) if np.isfinite(values).any() else (np.nan,) * 2
+    )
+    return float(low), float(high)
