@@ -1,0 +1,251 @@
+"""Train the embedded models: ``python -m interp_widgets.demo.train --out DIR``.
+
+The number of steps and the seed are fixed, so on one machine training repeats exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from . import tokenizer as tokenizers
+from .corpus import Corpus
+from .muon import Muon
+
+if TYPE_CHECKING:
+    from transformers import GPT2LMHeadModel
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained and for how long.
+
+    Attributes
+    ----------
+    layers, heads, width : int
+        Shape of the model.
+    mlp : bool
+        Whether the MLPs take part; without them their output stays zero.
+    steps : int
+        Optimiser steps in all.
+    alternating, repeats : int
+        Step at which the first and the second phase of the curriculum end.
+    sentences : bool
+        Whether a third phase mixes sentences with repeats.
+    position_scale : float
+        Size of the sinusoids from which the position table starts.
+    plant : bool
+        Whether head 0.0 starts as a previous-token head (see `plant_previous_token_head`).
+    muon_lr, late_muon_lr : float
+        Step size of Muon up to and after the step ``repeats``.
+    first_lr : float
+        Step size of AdamW for the query-key-value matrix of the first layer.
+    adam_lr : float
+        Step size of AdamW for embeddings and vectors.
+    tokens : int
+        Tokens in a step.
+    seed : int
+        Seed of weights and data.
+    """
+
+    layers: int
+    heads: int
+    width: int
+    mlp: bool
+    steps: int
+    alternating: int
+    repeats: int
+    sentences: bool
+    plant: bool
+    position_scale: float = 0.1
+    muon_lr: float = 0.005
+    late_muon_lr: float = 0.01
+    first_lr: float = 1e-3
+    adam_lr: float = 3e-3
+    tokens: int = 1024
+    seed: int = 0
+
+
+RECIPES: Final = {
+    "demo": Recipe(4, 4, 128, True, 2400, 0, 450, True, True),
+    "induction": Recipe(2, 4, 128, False, 1200, 0, 1200, False, True),
+}
+
+
+def plant_previous_token_head(model: GPT2LMHeadModel, scale: float = 3.5) -> None:
+    """Let head 0 of layer 0 start as a previous-token head.
+
+    The position table holds sinusoids; the query reads them turned back by one position, the key
+    as they are, and the token embedding leaves those directions free.  Training then changes the
+    head like any other.
+    """
+    config = model.config
+    width, size = config.n_embd, config.n_embd // config.n_head
+    qkv = model.transformer.h[0].attn.c_attn.weight
+    with torch.no_grad():
+        qkv[:, :size] *= 0.02
+        qkv[:, width : width + size] *= 0.02
+        for j in range(size // 2):
+            sin, cos = 2 * j, width // 2 + 2 * j
+            turn = 1 / 10000 ** (4 * j / width)
+            model.transformer.wte.weight[:, [sin, cos]] = 0.0
+            qkv[sin, 2 * j], qkv[cos, 2 * j] = scale * math.cos(turn), -scale * math.sin(turn)
+            qkv[sin, 2 * j + 1] = scale * math.sin(turn)
+            qkv[cos, 2 * j + 1] = scale * math.cos(turn)
+            qkv[sin, width + 2 * j] = qkv[cos, width + 2 * j + 1] = scale
+
+
+def new_model(recipe: Recipe, vocabulary: int) -> GPT2LMHeadModel:
+    """Make an untrained GPT-2 of the recipe's shape."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(recipe.seed)
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_embd=recipe.width,
+        n_layer=recipe.layers,
+        n_head=recipe.heads,
+        n_positions=tokenizers.CONTEXT,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",
+        initializer_range=0.04,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = GPT2LMHeadModel(config)
+    with torch.no_grad():
+        k = torch.arange(recipe.width // 2)[None]
+        angle = torch.arange(tokenizers.CONTEXT)[:, None] / 10000 ** (2 * k / recipe.width)
+        waves = torch.cat([angle.sin(), angle.cos()], 1)
+        model.transformer.wpe.weight.copy_(recipe.position_scale * waves)
+        if recipe.plant:
+            plant_previous_token_head(model)
+        if not recipe.mlp:
+            for block in model.transformer.h:
+                for p in block.mlp.parameters():
+                    p.zero_().requires_grad_(requires_grad=False)
+    return model
+
+
+def _loss(
+    model: GPT2LMHeadModel, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    ids, weights, positions = batch
+    hidden = model.transformer(input_ids=ids, position_ids=positions).last_hidden_state[:, :-1]
+    used = weights[:, 1:] > 0
+    loss = torch.nn.functional.cross_entropy(
+        model.lm_head(hidden[used]), ids[:, 1:][used], reduction="none"
+    )
+    weight = weights[:, 1:][used]
+    return (loss * weight).sum() / weight.sum()
+
+
+def _step_loss(model: GPT2LMHeadModel, corpus: Corpus, recipe: Recipe, step: int) -> torch.Tensor:
+    n, context = recipe.tokens, tokenizers.CONTEXT
+    if step < recipe.alternating:
+        return _loss(model, corpus.batch("alternating", n // 32, 32, context))
+    late = step > 0.8 * recipe.steps
+    length = context if late else 64
+    if step < recipe.repeats:
+        return _loss(model, corpus.batch("repeats", n // length, length, context))
+    share = n * 3 // 8
+    repeats = _loss(model, corpus.batch("mixed", share // length, length, context))
+    length = 64 if late else 32
+    rows = (n - share) // length
+    return 0.35 * repeats + 0.65 * _loss(model, corpus.batch("sentences", rows, length, context))
+
+
+def train(recipe: Recipe, out: Path, log: int = 100) -> None:
+    """Train one model and write its weights, tokenizer and training record.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    out : pathlib.Path
+        Folder that receives config.json, model.safetensors, tokenizer.json and training.json.
+    log : int
+        Steps between two lines of the log, and five times as many between checkpoints.
+    """
+    import transformers
+
+    tok = tokenizers.build()
+    model = new_model(recipe, len(tok))
+    corpus = Corpus(tok, recipe.seed)
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    first = [p for n, p in trained if n.endswith("h.0.attn.c_attn.weight")]
+    matrices = [p for n, p in trained if p.dim() > 1 and ".h." in n and p is not first[0]]
+    others = [p for n, p in trained if not (p.dim() > 1 and ".h." in n)]
+    adam = {"betas": (0.9, 0.98), "weight_decay": 0.0, "fused": True}
+    optimizers = [
+        Muon(matrices, lr=recipe.muon_lr),
+        torch.optim.AdamW(first, lr=recipe.first_lr, **adam),
+        torch.optim.AdamW(others, lr=recipe.adam_lr, **adam),
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    start, mean = time.process_time(), 0.0
+
+    def save(step: int) -> None:
+        half = {k: v.half() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+        model.save_pretrained(out, state_dict=half)
+        (out / "generation_config.json").unlink(missing_ok=True)
+        tok.backend_tokenizer.save(str(out / "tokenizer.json"))
+        record = {
+            "recipe": asdict(recipe),
+            "steps_done": step,
+            "tokens": step * recipe.tokens,
+            "cpu_seconds": round(time.process_time() - start),
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+            },
+        }
+        (out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+
+    model.train()
+    for step in range(recipe.steps):
+        progress = max(0.0, (step / recipe.steps - 0.4) / 0.6)
+        factor = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        muon_lr = recipe.muon_lr if step < recipe.repeats else recipe.late_muon_lr
+        peaks = [muon_lr, recipe.first_lr, recipe.adam_lr]
+        for optimizer, peak in zip(optimizers, peaks, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
+        loss = _step_loss(model, corpus, recipe, step)
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for _, p in trained], 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        mean = 0.98 * mean + 0.02 * loss.item() if step else loss.item()
+        if (step + 1) % log == 0:
+            print(f"step {step + 1} cpu {time.process_time() - start:.0f} s loss {mean:.3f}", flush=True)
+        if (step + 1) % (5 * log) == 0:
+            save(step + 1)
+    save(recipe.steps)
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--name", choices=sorted(RECIPES), default="demo")
+    parser.add_argument("--log", type=int, default=100)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    train(RECIPES[args.name], args.out, args.log)
+
+
+if __name__ == "__main__":
+    main()

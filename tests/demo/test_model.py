@@ -1,0 +1,82 @@
+"""The shipped weights reach the figures of their cards, on fresh seeds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from interp_widgets.demo import measure
+from interp_widgets.demo.loader import ASSETS, load
+
+SEED = 101
+PROMPTS = 150
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load("demo")
+
+
+@pytest.fixture(scope="module")
+def demo_induction(demo):
+    return measure.induction_report(demo[0], rows=12, seed=SEED)
+
+
+def _best(table):
+    return max(value for row in table for value in row)
+
+
+@pytest.mark.parametrize(
+    ("task", "figure", "least"),
+    [
+        ("ioi", "preferred", 0.96),
+        ("gender", "preferred", 0.98),
+        ("agreement", "preferred", 0.98),
+        ("capitals", "first", 0.98),
+        ("sentiment", "first", 0.98),
+        ("greater_than", "sharp", 0.9),
+        ("colour_recall", "first", 0.8),
+        ("induction", "first", 0.9),
+    ],
+)
+def test_task_reaches_its_figure(demo, task, figure, least):
+    score = measure.task_score(*demo, task, n=PROMPTS, seed=SEED)
+    assert score[figure] >= least
+
+
+def test_random_repeats_are_copied(demo_induction):
+    assert demo_induction["mean_accuracy"] >= 0.9
+
+
+def test_demo_has_induction_and_previous_token_heads(demo_induction):
+    assert _best(demo_induction["induction"]) >= 0.5
+    assert _best(demo_induction["previous"]) >= 0.5
+
+
+def test_ioi_heads_match_the_card(demo):
+    shipped = json.loads((ASSETS / "demo" / "metrics.json").read_text())["ioi"]
+    fresh = measure.ioi_report(*demo, n=60, seed=SEED)
+    assert fresh["difference"] == pytest.approx(shipped["difference"], rel=0.2)
+
+    def top(report):
+        flat = [v for row in report["direct"] for v in row]
+        return flat.index(max(flat))
+
+    assert top(fresh) == top(shipped)
+
+
+def test_companion_has_a_textbook_induction_circuit():
+    report = measure.induction_report(load("induction")[0], rows=12, seed=SEED)
+    assert report["mean_accuracy"] >= 0.9
+    assert max(report["induction"][1]) >= 0.5
+    assert max(report["previous"][0]) >= 0.5
+
+
+def test_card_prints_the_measured_figures():
+    for name in ("demo", "induction"):
+        figures = json.loads((ASSETS / name / "metrics.json").read_text())
+        text = (ASSETS / name / "README.md").read_text()
+        assert f"{figures['induction']['mean_accuracy']:.3f}" in text
+        for task, score in figures.get("tasks", {}).items():
+            assert f"| {task} | {score['first']:.3f} | {score['preferred']:.3f} |" in text
