@@ -16,7 +16,7 @@ from interp_widgets.figures.style import OKABE_ITO, Style, ink_on
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph, Node
 
-POSITIVE, NEGATIVE = OKABE_ITO["blue"], OKABE_ITO["vermilion"]
+POSITIVE, NEGATIVE = OKABE_ITO["vermilion"], OKABE_ITO["blue"]
 CLASS_COLOURS = [OKABE_ITO[n] for n in ("sky", "orange", "green", "yellow", "purple")]
 PORTS = {"q": -0.34, "k": 0.0, "v": 0.34}
 """Where on the lower edge of a head its inputs are, in box widths."""
