@@ -12,9 +12,10 @@ from interp_widgets.methods.catalogue import Run, method
 from interp_widgets.methods.rows import Cell, gradients, in_chunks, replace_cells
 from interp_widgets.methods.target import Metric, Target
 from interp_widgets.results.array import ArrayResult
-from interp_widgets.session.prompts import Prompt
+from interp_widgets.session.prompts import Prompt, PromptBatch
 from interp_widgets.session.sites import Site, SiteError
 
+Prompts = Prompt | PromptBatch | Sequence[Prompt]
 Sites = Literal["resid_pre", "resid_mid", "resid_post", "attn_out", "mlp_out", "z"]
 
 WHERE = {
@@ -39,8 +40,8 @@ WHERE = {
 )
 def patching(
     run: Run,
-    clean: Prompt,
-    corrupted: Prompt,
+    clean: Prompts,
+    corrupted: Prompts,
     *,
     site: Sites = "resid_pre",
     direction: Literal["denoise", "noise"] = "denoise",
@@ -57,9 +58,10 @@ def patching(
     Parameters
     ----------
     clean
-        The prompt on which the model does the task, with answer and foil.
+        The prompt on which the model does the task, with answer and foil; or several.
     corrupted
-        A prompt of the same number of tokens on which it does not.
+        A prompt of the same number of tokens on which it does not; or as many. The effect is then
+        the mean change over the mean difference.
     site
         What is patched: the residual stream (``resid_pre``, ``resid_mid``, ``resid_post``),
         ``attn_out``, ``mlp_out`` per layer and position, or ``z``, the outputs of the heads.
@@ -85,8 +87,8 @@ def patching(
     Raises
     ------
     ValueError
-        When the prompts differ in length, the clean one has no answer (or no foil for a logit
-        difference), or both give the same score.
+        When prompts differ in length, a clean one has no answer (or no foil for a logit
+        difference), or both ends give the same score.
     SiteError
         When the model has no such site or layer.
 
@@ -94,55 +96,84 @@ def patching(
     --------
     >>> iw.patching(clean, corrupted, site="z").frame().sort_values("value").tail(3)
     """
-    session = run.session
-    _check_pair(clean, corrupted)
-    if clean.answer is None:
-        raise ValueError('the clean prompt has no answer: session.prompt(text, answer=" Mary", …)')
-    target = Target.of(session, clean, metric=metric)
+    pairs = _pairs(clean, corrupted)
     sites = _sites(run, site, layers)
-    scores = []
-    for prompt in (clean, corrupted):
-        logits = session.capture(prompt, [*sites, Site("logits")])[Site("logits")]
-        scores.append(float(target(logits[None])[0]))
-    if abs(scores[0] - scores[1]) < 1e-6 * max(1.0, abs(scores[0])):
-        raise ValueError(
-            f"clean and corrupted prompt have the same {target.label} ({scores[0]:.4g}), so there "
-            "is no difference to trace; choose prompts or a metric that differ"
-        )
-    into, source = (corrupted, clean) if direction == "denoise" else (clean, corrupted)
-    before, after = reversed(scores) if direction == "denoise" else scores
     estimate = _attribution if method == "attribution" else _exact
-    change = estimate(run, into, source, sites, target, before, per_position=per_position)
+    changes, scores = [], []
+    for i, pair in enumerate(pairs):
+        target, ends = _ends(run, pair, sites, metric)
+        into, source = reversed(pair) if direction == "denoise" else pair
+        part = (i, len(pairs))
+        changes.append(estimate(run, into, source, sites, target, per_position, part))
+        scores.append(ends)
+    mean = torch.tensor(scores, dtype=torch.float64).mean(0).tolist()
+    span = (mean[0] - mean[1]) * (1 if direction == "denoise" else -1)
+    if abs(span) < 1e-6 * max(1.0, abs(mean[0])):
+        raise ValueError(
+            f"clean and corrupted prompt have the same {metric.replace('_', ' ')} "
+            f"({mean[0]:.4g}), so there is no difference to trace; choose prompts or a "
+            "metric that differ"
+        )
     head = ["head"] if site == "z" else []
     dims = ["layer", *head, *(["position"] if not head or per_position else [])]
     labels = {"layer": [str(s.layer) for s in sites]}
     if "position" in dims:
-        labels["position"] = _pair_labels(clean, corrupted)
-    ends = "0 = corrupted, 1 = clean" if direction == "denoise" else "0 = clean, 1 = corrupted"
+        labels["position"] = _labels(pairs)
+    scale = "0 = corrupted, 1 = clean" if direction == "denoise" else "0 = clean, 1 = corrupted"
+    many = f", mean of {len(pairs)} pairs" if len(pairs) > 1 else ""
     return ArrayResult(
-        {"values": change / (after - before) + 0.0},  # no −0
+        {"values": torch.stack(changes).mean(0) / span + 0.0},  # no −0
         {
             "dims": dims,
             "labels": labels,
-            "quantity": f"normalised effect on the {metric.replace('_', ' ')} ({ends})",
+            "quantity": f"normalised effect on the {metric.replace('_', ' ')} ({scale}){many}",
             "signed": True,
-            "title": f"Patching the {WHERE[site]}" + (", estimated" * (method == "attribution")),
+            "title": f"Patching the {WHERE[site]}" + ", estimated" * (method == "attribution"),
             "site": site,
             "direction": direction,
-            "metric": target.label,
-            "clean_score": scores[0],
-            "corrupted_score": scores[1],
+            "metric": target.label if len(pairs) == 1 else metric.replace("_", " "),
+            "pairs": len(pairs),
+            "clean_score": mean[0],
+            "corrupted_score": mean[1],
         },
     )
 
 
-def _check_pair(clean: Prompt, corrupted: Prompt) -> None:
-    if len(clean) != len(corrupted):
+def _pairs(clean: Prompts, corrupted: Prompts) -> list[tuple[Prompt, Prompt]]:
+    """Pair prompts in order, and check that they fit."""
+    lists = [[p] if isinstance(p, Prompt) else list(p) for p in (clean, corrupted)]
+    if len(lists[0]) != len(lists[1]) or not lists[0]:
         raise ValueError(
-            f"the clean prompt has {len(clean)} tokens and the corrupted one {len(corrupted)}; "
-            "patching puts position i into position i, so give prompts of equal length "
-            f"({'|'.join(clean.tokens[:30])} and {'|'.join(corrupted.tokens[:30])})"
+            f"{len(lists[0])} clean and {len(lists[1])} corrupted prompts make no pairs; give as "
+            "many of one as of the other, at least one"
         )
+    pairs = list(zip(*lists, strict=True))
+    for a, b in pairs:
+        if len(a) != len(b):
+            raise ValueError(
+                f"the clean prompt has {len(a)} tokens and the corrupted one {len(b)}; patching "
+                "puts position i into position i, so give prompts of equal length "
+                f"({'|'.join(a.tokens[:30])} and {'|'.join(b.tokens[:30])})"
+            )
+        if a.answer is None:
+            raise ValueError(
+                'the clean prompt has no answer: session.prompt(text, answer=" Mary", …)'
+            )
+    if len({len(a) for a, _ in pairs}) > 1:
+        raise ValueError(
+            "the pairs have different lengths, so their positions have no mean; give pairs of one "
+            "template"
+        )
+    return pairs
+
+
+def _ends(
+    run: Run, pair: tuple[Prompt, Prompt], sites: list[Site], metric: Metric
+) -> tuple[Target, list[float]]:
+    """Return the target of a pair and its value on the clean and on the corrupted prompt."""
+    target = Target.of(run.session, pair[0], metric=metric)
+    logits = [run.session.capture(p, [*sites, Site("logits")])[Site("logits")] for p in pair]
+    return target, [float(target(values[None])[0]) for values in logits]
 
 
 def _sites(run: Run, site: str, layers: Sequence[int] | None) -> list[Site]:
@@ -163,12 +194,12 @@ def _exact(
     source: Prompt,
     sites: list[Site],
     target: Target,
-    before: float,
-    *,
-    per_position: bool,
+    per_position: bool,  # noqa: FBT001
+    part: tuple[int, int],
 ) -> Tensor:
     """Return the change of the target for every patch, ``[layer, …]``."""
     values = run.session.capture(source, sites)
+    logits = run.session.capture(into, Site("logits"))[Site("logits")]
     heads = range(values[sites[0]].shape[1]) if sites[0].name == "z" else [None]
     positions = range(len(into)) if sites[0].name != "z" or per_position else [None]
     cells = [Cell(s, position, head) for s in sites for head in heads for position in positions]
@@ -177,8 +208,8 @@ def _exact(
         chunk = cells[rows.start : rows.stop]
         return replace_cells(run.session, into, chunk, values, target)
 
-    changes = in_chunks(run, len(cells), len(into), work) - before
-    shape = [len(sites), *(len(part) for part in (heads, positions) if part != [None])]
+    changes = in_chunks(run, len(cells), len(into), work, part) - target(logits[None])
+    shape = [len(sites), *(len(dim) for dim in (heads, positions) if dim != [None])]
     return changes.reshape(shape).float()
 
 
@@ -188,17 +219,15 @@ def _attribution(
     source: Prompt,
     sites: list[Site],
     target: Target,
-    before: float,
-    *,
-    per_position: bool,
+    per_position: bool,  # noqa: FBT001
+    part: tuple[int, int],
 ) -> Tensor:
     """Estimate the same from the gradient of the unpatched run."""
-    del before  # the gradient gives the change itself
+    run.progress(*part)
     values = run.session.capture(source, sites)
     slopes = gradients(run.session, into, sites, target)
     rows = []
-    for i, s in enumerate(sites):
-        run.progress(i, len(sites))
+    for s in sites:
         change = (values[s] - slopes.values[s]).float() * slopes.grads[s].float()
         row = change.sum(-1)  # [position] or [position, head]
         if s.name == "z":
@@ -207,7 +236,10 @@ def _attribution(
     return torch.stack(rows)
 
 
-def _pair_labels(clean: Prompt, corrupted: Prompt) -> list[str]:
-    """Name positions by their token, by both where the prompts differ."""
-    pairs = zip(clean.tokens, corrupted.tokens, strict=True)
-    return [a if a == b else f"{a} /{b}" for a, b in pairs]
+def _labels(pairs: list[tuple[Prompt, Prompt]]) -> list[str]:
+    """Name positions by their tokens: by both where a pair differs, by three of many."""
+    names = []
+    for tokens in zip(*(prompt.tokens for pair in pairs for prompt in pair), strict=True):
+        different = list(dict.fromkeys(tokens))
+        names.append(" /".join(different[:3]) + " /…" * (len(different) > 3))
+    return names

@@ -205,6 +205,32 @@ def test_some_layers_only(prompt, corrupted):
     torch.testing.assert_close(part.values, whole.values[[2, 1]], rtol=1e-3, atol=1e-5)
 
 
+def test_several_pairs_give_the_mean_change_over_the_mean_difference(session):
+    second = [3, 14, 15, 22, 26, 5, 35], [3, 14, 15, 9, 33, 5, 35]
+    cleans = [session.prompt(IDS, ANSWER, FOIL), session.prompt(second[0], FOIL, 40)]
+    others = [session.prompt(OTHER), session.prompt(second[1])]
+    result = iw.patching(cleans, others, site="mlp_out")
+    single = [iw.patching(c, o, site="mlp_out") for c, o in zip(cleans, others, strict=True)]
+    spans = [r.meta["clean_score"] - r.meta["corrupted_score"] for r in single]
+    expected = sum(r.values * span for r, span in zip(single, spans, strict=True)) / sum(spans)
+    torch.testing.assert_close(result.values, expected, rtol=1e-4, atol=1e-5)
+    assert result.quantity.endswith("mean of 2 pairs")
+    assert result.labels("position") == ["3", "14", "15 /41", "9 /22", "26 /52 /33", "5", "35"]
+    assert torch.equal(result.rerun().values, result.values)
+    batch = iw.patching(session.prompts(cleans), session.prompts(others), site="mlp_out")
+    assert torch.equal(batch.values, result.values)
+
+
+def test_lists_that_make_no_pairs_are_refused(session, prompt, corrupted):
+    with pytest.raises(ValueError, match="2 clean and 1 corrupted prompts make no pairs"):
+        iw.patching([prompt, prompt], corrupted)
+    with pytest.raises(ValueError, match="0 clean and 1 corrupted"):
+        iw.patching([], corrupted)
+    short = session.prompt(IDS[:5], ANSWER, FOIL), session.prompt(OTHER[:5])
+    with pytest.raises(ValueError, match="different lengths, so their positions have no mean"):
+        iw.patching([prompt, short[0]], [corrupted, short[1]])
+
+
 def test_prompts_of_different_length_are_told_with_their_tokens(session, prompt):
     with pytest.raises(
         ValueError, match=r"7 tokens and the corrupted one 5.*equal length \(3\|14\|15"
