@@ -103,11 +103,9 @@ class CircuitView(View, bundle="circuit"):
         if self.changed:
             yield "edges", {"mode": "base", "start": 0, "stop": EVERY}
 
-    def table(self, payload: dict[str, Any]) -> Any:
-        """Return the edges of the size shown, largest |score| first."""
-        frame = self.pick(payload.get("mode", "current")).frame()
-        size = payload.get("size")
-        return frame if size is None else frame.head(int(size))
+    def export_spec(self) -> dict[str, Any]:
+        """Return the spec of a page without a kernel: nothing can be cut or ablated there."""
+        return {**super().export_spec(), "can_cut": False, "can_ablate": False}
 
     def on_edges(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return edges by |score|, largest first: row · n_backward + column, and the score."""

@@ -83,6 +83,10 @@ class ConceptsView(View, bundle="concepts"):
         """Return all numbers."""
         return self._tables("current")
 
+    def export_spec(self) -> dict[str, Any]:
+        """Return the spec of a page without a kernel: nothing can be steered there."""
+        return {**super().export_spec(), "can_steer": False}
+
     def on_tables(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return all numbers ``[concept, layer]``."""
         return self._tables(str(payload.get("mode", "current")))

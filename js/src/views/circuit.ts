@@ -82,7 +82,6 @@ class CircuitView {
     this.controls();
     view.body.append(this.cuts.el, this.stage.el);
     view.foot.append(...legend(), this.counts);
-    view.tablePayload = () => ({ size: this.size });
     this.stage.el.addEventListener("keydown", (event) => this.key(event), { signal });
     view.onTheme(() => this.colours());
     view.onResize((width) => this.reshape(width));

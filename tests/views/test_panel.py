@@ -1,0 +1,161 @@
+"""The session panel on a tiny GPT-2: 3 layers, 2 heads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from interp_widgets.results.registry import VIEWS
+from interp_widgets.session.session import Session
+from interp_widgets.views.panel import PAUSE, PanelView
+
+
+@pytest.fixture
+def session():
+    torch.manual_seed(0)
+    config = GPT2Config(
+        n_layer=3,
+        n_head=2,
+        n_embd=16,
+        vocab_size=40,
+        n_positions=24,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    with Session(GPT2LMHeadModel(config), name="tiny", cache_bytes=100_000) as opened:
+        yield opened
+
+
+@pytest.fixture
+def panel(session):
+    view = PanelView(session)
+    yield view
+    view.close()
+
+
+def settle(panel: PanelView, ready) -> None:
+    """Wait for the throttled update that shows something."""
+    for _ in range(100):
+        if ready(panel.spec):
+            return
+        time.sleep(PAUSE / 10)
+    raise AssertionError("the panel did not follow")
+
+
+def test_the_panel_is_the_view_of_a_session(session):
+    assert VIEWS.get("session") is PanelView
+    bundle = session._repr_mimebundle_()
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "Session on tiny (GPT2LMHeadModel" in data["text/plain"]
+
+
+def test_it_says_what_the_session_holds(session, panel):
+    weights = sum(p.numel() * p.element_size() for p in session.model._module.parameters())
+    spec = panel.spec
+    assert spec["model"]["layers"] == 3
+    assert spec["memory"]["model"] == weights
+    assert spec["dtype"] == "float32"
+    assert spec["live"] is True
+    session.capture(session.prompt([1, 2, 3]), ["z", "resid_post"])
+    settle(panel, lambda spec: spec["forward_passes"] == 1 or panel._push())
+    assert panel.spec["memory"]["cache"] == session.cache.bytes > 0
+
+
+def test_edits_in_the_panel_edit_the_session(session, panel):
+    first = session.ablate("z", layer=1, head=1)
+    second = session.scale("mlp_out", 0.5, layer=2)
+    panel.on_switch({"id": first.id, "on": False})
+    panel.on_strength({"id": second.id, "value": -2})
+    panel.on_move({"id": second.id, "to": 0})
+    assert session.interventions.describe() == ["scale mlp_out 2 (× -2)", "ablate z 1.1 (zero)"]
+    assert [i.on for i in session.interventions] == [True, False]
+    panel.on_duplicate({"id": second.id})
+    assert session.interventions.describe().count("scale mlp_out 2 (× -2)") == 2
+    assert len({i.id for i in session.interventions}) == 3
+    panel.on_remove({"id": second.id})
+    panel.on_reset({})
+    assert len(session.interventions) == 0
+    panel.on_undo({})
+    assert len(session.interventions) == 2
+
+
+def test_interventions_saved_are_loaded_again(session, panel):
+    session.ablate("z", layer=0, head=1)
+    session.steer("resid_post", [1.0] * 16, 2.0, layer=1)
+    saved = panel.on_save({})["interventions"]
+    panel.on_reset({})
+    panel.on_load({"interventions": saved})
+    assert session.interventions.to_json() == saved
+
+
+def test_nonsense_is_refused_and_changes_nothing(session, panel):
+    item = session.ablate("z", layer=0, head=1)
+    with pytest.raises(LookupError, match="no longer"):
+        panel.on_remove({"id": -1})
+    with pytest.raises(ValueError, match="no strength"):
+        panel.on_strength({"id": item.id, "value": 2})
+    with pytest.raises(ValueError, match="JSON list"):
+        panel.on_load({"interventions": "rm"})
+    with pytest.raises(Exception, match="no layer 9"):
+        panel.on_load({"interventions": [{"kind": "ablate", "site": "z", "layer": 9}]})
+    assert list(session.interventions) == [item]
+
+
+def test_it_follows_the_session_without_flooding_the_browser(session, panel):
+    pushed = []
+    panel.observe(lambda change: pushed.append(change["new"]["revision"]), names="spec")
+    for i in range(40):
+        session.scale("mlp_out", 1 + i, layer=0)
+    settle(panel, lambda spec: len(spec["interventions"]) == 40)
+    assert len(pushed) < 10
+
+
+def test_what_runs_is_shown_and_can_be_cancelled(session, panel):
+    started, stop = threading.Event(), threading.Event()
+
+    def work(job):
+        for step in range(1000):
+            job.progress(step, 1000)
+            started.set()
+            stop.wait(0.01)
+
+    job = session.submit(work, label="circuit, EAP-IG")
+    waiting = session.submit(lambda: None, label="lens, again")
+    assert started.wait(5)
+    settle(panel, lambda spec: len(spec["jobs"]) == 2)
+    running, queued = panel.spec["jobs"]
+    assert (running["label"], running["state"], running["total"]) == (
+        "circuit, EAP-IG",
+        "running",
+        1000,
+    )
+    assert queued["state"] == "queued"
+    assert panel.on_cancel({"job": running["id"]}) == {"cancelled": True}
+    assert job.wait(5)
+    assert waiting.wait(5)
+    assert job.state == "cancelled"
+    settle(panel, lambda spec: spec["jobs"] == [])
+    assert panel.on_cancel({"job": running["id"]}) == {"cancelled": False}
+
+
+def test_the_cache_can_be_cleared(session, panel):
+    session.capture(session.prompt([1, 2, 3]), ["z"])
+    held = session.cache.bytes
+    assert panel.on_clear_cache({}) == {"released": held}
+    settle(panel, lambda spec: spec["memory"]["cache"] == 0)
+
+
+def test_a_closed_session_leaves_a_static_listing(session, panel):
+    session.ablate("z", layer=1, head=1)
+    settle(panel, lambda spec: len(spec["interventions"]) == 1)
+    session.close()
+    assert panel.spec["closed"] is True
+    assert panel.spec["live"] is False
+    assert panel.spec["model"]["name"] == "tiny"
+    assert panel.status["phase"] == "static"
+    assert "closed" in panel.current.text()
