@@ -266,6 +266,24 @@ class AttentionResult(Result):
         rows, cols = self._range(query, self._queries()), self._range(key, self.positions)
         return self._head(index).scores(rows, cols)
 
+    @torch.no_grad()
+    def queries(self, layer: int, head: int, positions: Sequence[int]) -> Tensor:
+        """Return the weights of some queries over all keys, float32 `[len(positions), key]`.
+
+        For a few queries of a long prompt: no other query is worked out.
+
+        Raises
+        ------
+        ValueError
+            For a layer or head that is not there.
+        """
+        index = self._index(layer, head)
+        if self.ready:
+            return torch.as_tensor(self.arrays["pattern"])[index][list(positions)].float()
+        scores, cols = self._head(index), range(self.positions)
+        rows = [range(i, i + 1) for i in positions]
+        return torch.cat([scores.weights(row, cols)[0] for row in rows])
+
     def overview(self, size: int = 48, pool: Pool = "max") -> Tensor:
         """Return every head as a thumbnail, float32 `[layer, head, size, size]`."""
         return torch.stack([self.layer_overview(layer, size, pool) for layer in self.layers])

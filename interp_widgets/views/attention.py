@@ -13,6 +13,7 @@ from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import View
 from interp_widgets.views.planes import pooled
+from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 
 TILE = 256
@@ -29,6 +30,10 @@ FIRST_WORK = 30_000_000
 
 EXPORT_BYTES = 1_500_000
 """Tiles in an exported page; where all heads do not fit, only the open one is exact."""
+
+SAMPLE_POOL, SAMPLE_TOKENS = 16, 1024
+"""From this pooling on, in prompts longer than this, one query stands for ``pool`` of them:
+pooling all of them would take as long as the whole pattern."""
 
 STRIP = 4_000_000
 """Weights held at once while a long pattern is pooled."""
@@ -135,6 +140,8 @@ class AttentionView(View, bundle="attention"):
                 "pool": self._pool,
                 "lazy": self._lazy,
             },
+            "sample_from": SAMPLE_POOL if max(queries, keys) > SAMPLE_TOKENS else None,
+            "quick_scores": result.n_layers * result.n_heads * queries * keys <= FIRST_WORK,
             "source": "stored patterns" if result.ready else "recomputed from q and k",
             "scores": dict(HEAD_SCORES),
             "can_ablate": self.session is not None,
@@ -186,7 +193,10 @@ class AttentionView(View, bundle="attention"):
         return {"values": Array(_coded(self._overview(mode, int(payload["layer"]))), "uint8")}
 
     def on_tile(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return a tile of a head `[row, column]`, each cell the largest of ``pool × pool``."""
+        """Return a tile of a head `[row, column]`, each cell the largest of ``pool × pool``.
+
+        Where ``spec.sample_from`` says so, a row is the last of its ``pool`` queries.
+        """
         mode = str(payload.get("mode", "current"))
         pool = int(payload.get("pool", 1))
         queries, keys = _size(self.pick(mode))
@@ -201,6 +211,7 @@ class AttentionView(View, bundle="attention"):
         values = self._pooled(mode, int(payload["layer"]), int(payload["head"]), rows, cols, pool)
         return {"values": Array(values, "float16")}
 
+    @on_worker
     def on_row(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return all weights of one query, or all that one key gets, `[position]`."""
         mode, axis = str(payload.get("mode", "current")), payload.get("axis", "query")
@@ -208,11 +219,14 @@ class AttentionView(View, bundle="attention"):
         at, count = int(payload["position"]), queries if axis == "query" else keys
         if not 0 <= at < count:
             raise ValueError(f"there is no {axis} {at}; there are {count}")
-        one = range(at, at + 1)
-        rows, cols = (one, range(keys)) if axis == "query" else (range(queries), one)
-        values = self._weights(mode, int(payload["layer"]), int(payload["head"]), rows, cols)
+        layer, head = int(payload["layer"]), int(payload["head"])
+        if axis == "query":
+            values = self._sampled(mode, layer, head, [at])
+        else:
+            values = self._weights(mode, layer, head, range(queries), range(at, at + 1))
         return {"values": Array(values.reshape(-1), "float16")}
 
+    @on_worker
     def on_scores(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the head scores by name `[layer * head]`; the effect if something is changed."""
         mode = str(payload.get("mode", "current"))
@@ -262,6 +276,11 @@ class AttentionView(View, bundle="attention"):
     def _pooled(
         self, mode: str, layer: int, head: int, rows: range, cols: range, pool: int
     ) -> np.ndarray:
+        signed = mode == "difference"
+        if pool >= SAMPLE_POOL and max(_size(self.pick(mode))) > SAMPLE_TOKENS:
+            last = [min(i + pool, rows.stop) - 1 for i in range(rows.start, rows.stop, pool)]
+            values = self._sampled(mode, layer, head, last)[:, cols.start : cols.stop]
+            return pooled(values, 1, pool, "max", signed=signed)
         height = max(pool, STRIP // len(cols) // pool * pool)
         parts = [
             pooled(
@@ -269,7 +288,7 @@ class AttentionView(View, bundle="attention"):
                 pool,
                 pool,
                 "max",
-                signed=mode == "difference",
+                signed=signed,
             )
             for start in range(0, len(rows), height)
         ]
@@ -280,6 +299,12 @@ class AttentionView(View, bundle="attention"):
         values = to_numpy(self.pick(mode).tile(layer, head, *part))
         if mode == "difference":
             return values - to_numpy(self.base.tile(layer, head, *part))
+        return values
+
+    def _sampled(self, mode: str, layer: int, head: int, queries: list[int]) -> np.ndarray:
+        values = to_numpy(self.pick(mode).queries(layer, head, queries))
+        if mode == "difference":
+            return values - to_numpy(self.base.queries(layer, head, queries))
         return values
 
 

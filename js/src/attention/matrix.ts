@@ -174,7 +174,7 @@ export class Matrix {
 
   /** Positions a cell stands for now. */
   get pool(): number {
-    return poolFor(this.window, Math.max(this.side, 64));
+    return poolFor(this.window, Math.max(this.side * (globalThis.devicePixelRatio || 1), 64));
   }
 
   draw(): void {

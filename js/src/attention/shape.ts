@@ -13,6 +13,16 @@ export interface Shape {
   readonly masks: readonly Mask[];
   /** Side of a thumbnail in cells, and how many positions a cell stands for. */
   readonly thumb: { readonly cells: number; readonly pool: number; readonly lazy: boolean };
+  /** From this pooling on a row of cells is one query in `pool`, not the largest of them. */
+  readonly sample_from: number | null;
+  /** Whether all head scores are worked out at once, or only when the reader sorts by one. */
+  readonly quick_scores: boolean;
+}
+
+/** How cells of a pooling level come about, in words. */
+export function poolText(shape: Shape, pool: number): string {
+  const sampled = shape.sample_from !== null && pool >= shape.sample_from;
+  return sampled ? `one query in ${pool}, the largest of ${pool} keys` : `the largest of ${pool} × ${pool}`;
 }
 
 /** A head by its place among the layers shown: `id = layer index * heads + head`. */

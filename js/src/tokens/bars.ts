@@ -89,6 +89,8 @@ export class TokenBars {
       el.dataset.i = String(i);
       return el;
     });
+    const longest = shown.reduce((n, i) => Math.max(n, [...visible(tokens[i]!)].length), 3);
+    this.el.style.setProperty("--iw-name", `${Math.min(160, Math.round(longest * 7 + 8))}px`);
     this.el.replaceChildren(...rows);
     if (had) this.el.querySelector<HTMLElement>('[tabindex="0"]')?.focus({ preventScroll: true });
     this.note.textContent =

@@ -15,7 +15,7 @@ import { scaleLegend } from "../attention/legend";
 import { strongest } from "../attention/lines";
 import { Matrix, type Spot } from "../attention/matrix";
 import { place } from "../attention/paint";
-import { ablated, describe, headOf, idOf, nameOf, type Shape } from "../attention/shape";
+import { ablated, describe, headOf, idOf, nameOf, poolText, type Shape } from "../attention/shape";
 import { TokenStrip } from "../tokens/strip";
 
 const KEYS = [
@@ -60,7 +60,7 @@ class AttentionView {
   private token: number | null = null;
   private pointer = { x: 0, y: 0 };
   private revision = -1;
-  private modeShown = "";
+  private scoresAsked = "";
   private placeShown = "";
 
   constructor(private readonly view: View) {
@@ -281,14 +281,18 @@ class AttentionView {
       this.matrix.setShape(this.shape);
       this.lines.setShape(this.shape);
       this.strip.setTokens(this.shape.tokens);
+    }
+    const order = view.state.sort ?? "layer";
+    const asked = `${revision}:${view.mode}`;
+    if (asked !== this.scoresAsked && (this.shape.quick_scores || order !== "layer")) {
+      this.scoresAsked = asked;
       this.askScores();
-    } else if (this.modeShown !== view.mode) this.askScores();
-    this.modeShown = view.mode;
+    }
     this.data.setOpen(layer, head);
     this.data.wantThumbs(this.grid.inSight());
     const gone = ablated(this.shape, view.spec.interventions);
     this.grid.show(this.shape, {
-      order: view.state.sort ?? "layer",
+      order,
       scores: this.data.scores,
       open: this.id,
       ablated: gone,
@@ -361,10 +365,10 @@ class AttentionView {
     const pool = this.drawsLines ? 1 : this.matrix.pool;
     const thumb = this.shape.thumb.pool;
     const parts = [
-      pool > 1 && `matrix: each cell is the largest of ${pool} × ${pool} (max-pooled)`,
-      thumb > 1 && `thumbnails: max-pooled ${thumb} × ${thumb}`,
+      pool > 1 && `a cell of the matrix is ${poolText(this.shape, pool)}`,
+      thumb > 1 && `of a thumbnail ${poolText(this.shape, thumb)}`,
     ].filter(Boolean);
-    this.poolNote.textContent = parts.join("; ");
+    this.poolNote.textContent = parts.length ? `max-pooled: ${parts.join(", ")}` : "";
     this.poolNote.hidden = !parts.length;
   }
 

@@ -193,7 +193,7 @@ class TokensView {
     const { sum, missing } = total(values);
     const marks = [
       this.isSigned && !asBars && "hatched bar: negative",
-      missing > 0 && `${missing} without a value: struck through`,
+      missing > 0 && `${missing} without a value: ${asBars ? "NaN" : "struck through"}`,
       this.view.spec.changed && this.view.mode === "current" && asBars && "line: base",
     ].filter((m): m is string => Boolean(m));
     this.legend.replaceChildren(legend(scale, what, marks));
