@@ -28,7 +28,8 @@ main code { font-size: 0.9em; }
 .anchor-link { display: none; }
 .source, .text { margin: 12px 0; padding: 8px 12px; border-radius: 6px; overflow-x: auto;
   font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-.source { background: #f6f7f9; } .source pre { white-space: pre; } .text { white-space: pre-wrap; } .source pre { margin: 0; }
+.source { background: #f6f7f9; } .source pre { margin: 0; white-space: pre; }
+.text { white-space: pre-wrap; }
 .source .highlight { background: none; }
 .view { margin: 12px 0; } .picture { max-width: 100%; }
 .frame { overflow-x: auto; font-size: 13px; } .frame table { border-collapse: collapse; }
