@@ -1,0 +1,184 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { bytesText, moved, plural, share } from "../src/panel/format.js";
+import view from "../src/views/panel.js";
+import { press, type Shown, settle, show } from "./view-harness.js";
+
+const items = [
+  {
+    id: 1,
+    kind: "ablate",
+    where: "z 9.6",
+    how: "zero",
+    text: "ablate z 9.6 (zero)",
+    on: true,
+    strength: null,
+  },
+  {
+    id: 2,
+    kind: "steer",
+    where: "resid_post 3",
+    how: "+ 2",
+    text: "steer resid_post 3 (+ 2)",
+    on: false,
+    strength: 2,
+  },
+];
+const job = {
+  id: 7,
+  label: "circuit, <EAP-IG>",
+  state: "running",
+  done: 3,
+  total: 20,
+  cancelling: false,
+};
+const spec = (more: Record<string, unknown> = {}) => ({
+  kind: "session",
+  title: "gpt2",
+  alt: "",
+  recipe: "",
+  revision: 0,
+  changed: false,
+  live: true,
+  closed: false,
+  model: { name: "gpt2", class: "GPT2LMHeadModel", parameters: 124_439_808, layers: 12 },
+  device: "cuda:0",
+  dtype: "float32",
+  memory: { model: 497_759_232, cache: 500, cache_capacity: 2000, free: 6e9, total: 8e9 },
+  cache_entries: 4,
+  forward_passes: 1,
+  jobs: [],
+  interventions: items,
+  can_undo: true,
+  can_redo: false,
+  ...more,
+});
+
+let shown: Shown | undefined;
+afterEach(() => {
+  shown?.close();
+  document.body.replaceChildren();
+});
+const names = [
+  "switch",
+  "move",
+  "remove",
+  "duplicate",
+  "strength",
+  "reset",
+  "clear_cache",
+  "cancel",
+];
+const open = (more: Record<string, unknown> = {}) => {
+  const answers = Object.fromEntries(names.map((n) => [n, () => ({})]));
+  shown = show(view, { spec: spec(more) }, answers);
+  return shown;
+};
+const requests = () =>
+  shown!.model.sent.filter((m) => m.kind === "request").map((m) => [m.name, m.payload]);
+const named = (root: Element, label: string) =>
+  root.querySelector<HTMLButtonElement>(`[aria-label="${label}"]`)!;
+
+describe("what the session holds", () => {
+  it("is said in words people use", () => {
+    const { root } = open();
+    expect(root.textContent).toContain("12 layers · 124 M parameters");
+    expect(root.textContent).toContain("cuda:0 · float32 · 498 MB of weights");
+    expect(root.textContent).toContain("1 forward pass");
+    const cache = root.querySelector('[role="meter"]')!;
+    expect(cache.getAttribute("aria-valuenow")).toBe("25");
+    expect(cache.getAttribute("aria-valuetext")).toBe("500 B of 2.00 kB");
+  });
+
+  it("shows what runs, as text, with a way to stop it", async () => {
+    const { root } = open({ jobs: [job] });
+    expect(root.querySelector(".iw-job")?.textContent).toContain("circuit, <EAP-IG>");
+    expect(root.querySelector("progress")?.value).toBe(3);
+    named(root, "Cancel circuit, <EAP-IG>").click();
+    await settle();
+    expect(requests()).toEqual([["cancel", { job: 7 }]]);
+  });
+});
+
+describe("interventions", () => {
+  it("are an ordered list with switches", async () => {
+    const { root } = open();
+    const switches = [...root.querySelectorAll<HTMLInputElement>('[role="switch"]')];
+    expect(switches.map((s) => s.checked)).toEqual([true, false]);
+    switches[0]!.click();
+    await settle();
+    expect(requests()).toEqual([["switch", { id: 1, on: false }]]);
+  });
+
+  it("move by buttons and by Alt and arrows, not beyond the ends", async () => {
+    const { root } = open();
+    expect(named(root, "Move up: ablate z 9.6 (zero)").disabled).toBe(true);
+    named(root, "Move down: ablate z 9.6 (zero)").click();
+    const row = root.querySelector('[data-id="2"]')!;
+    press(row.querySelector("input")!, "ArrowUp", { altKey: true });
+    press(row.querySelector("input")!, "ArrowDown", { altKey: true });
+    await settle();
+    expect(requests()).toEqual([
+      ["move", { id: 1, to: 1 }],
+      ["move", { id: 2, to: 0 }],
+    ]);
+  });
+
+  it("take a strength that is typed, and ignore what is none", async () => {
+    const { root } = open();
+    const input = named(
+      root,
+      "Strength of steer resid_post 3 (+ 2), number",
+    ) as never as HTMLInputElement;
+    input.value = "-1.5";
+    input.dispatchEvent(new Event("change"));
+    input.value = "";
+    input.dispatchEvent(new Event("change"));
+    await settle();
+    expect(requests()).toEqual([["strength", { id: 2, value: -1.5 }]]);
+  });
+
+  it("keep the focus where it was when the list is drawn anew", () => {
+    const { root, model } = open();
+    named(root, "Move down: ablate z 9.6 (zero)").focus();
+    model.put("spec", spec({ interventions: [items[1], items[0], { ...items[0], id: 3 }] }));
+    const held = document.activeElement as HTMLElement;
+    expect(held.closest<HTMLElement>("[data-id]")?.dataset.id).toBe("1");
+    expect(held.dataset.control).toBe("down");
+  });
+
+  it("are a plain listing without a kernel", () => {
+    const { root } = open({ live: false });
+    expect(root.querySelectorAll(".iw-item").length).toBe(2);
+    expect(root.querySelector<HTMLInputElement>('[role="switch"]')?.disabled).toBe(true);
+    expect(root.querySelector(".iw-item button")).toBeNull();
+  });
+
+  it("show why the session refused", async () => {
+    shown = show(
+      view,
+      { spec: spec() },
+      {
+        switch: () => {
+          throw new Error("this intervention is no longer in the list");
+        },
+      },
+    );
+    shown.root.querySelector<HTMLInputElement>('[role="switch"]')?.click();
+    await settle();
+    expect(shown.root.querySelector('[role="alert"]')?.textContent).toContain("no longer");
+    expect(shown.root.querySelector<HTMLInputElement>('[role="switch"]')?.checked).toBe(true);
+  });
+});
+
+describe("numbers", () => {
+  it("are short and true", () => {
+    expect([bytesText(0), bytesText(999), bytesText(25_300_000_000)]).toEqual([
+      "0 B",
+      "999 B",
+      "25.3 GB",
+    ]);
+    expect([share(5, 10), share(50, 10), share(5, 0)]).toEqual([0.5, 1, 0]);
+    expect([plural(1, "tensor"), plural(1200, "tensor")]).toEqual(["1 tensor", "1,200 tensors"]);
+    expect([moved(0, -1, 3), moved(2, 1, 3), moved(1, 1, 3)]).toEqual([-1, -1, 2]);
+  });
+});
