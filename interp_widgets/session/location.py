@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ def _replaced(whole: Any, index: int | str, value: Tensor) -> Any:
     return (*whole[:index], value, *whole[index + 1 :])
 
 
-def steps(path: str) -> list[str | int]:
+@cache
+def steps(path: str) -> tuple[str | int, ...]:
     """Split a module path into nnsight's steps: attribute names and list positions.
 
     nnsight moves a submodule whose name it needs itself (`output` in BERT) to `E_output`.
@@ -159,7 +161,7 @@ def steps(path: str) -> list[str | int]:
             found.append(f"{Envoy.OVERLOAD_PREFIX}{part}")
         else:
             found.append(part)
-    return found
+    return tuple(found)
 
 
 def accessor(path: str) -> str:
