@@ -205,7 +205,8 @@ def example_inputs(root: nn.Module, positions: int = POSITIONS) -> dict[str, Ten
     both = text is not config and vision is not config
     inputs: dict[str, Tensor] = {}
     if main == "input_ids" or both:
-        ids = torch.arange(positions) % max(int(getattr(text, "vocab_size", positions)), 1)
+        # From 1: many tokenizers pad with 0, and padding without a mask draws a warning.
+        ids = (1 + torch.arange(positions)) % max(int(getattr(text, "vocab_size", positions)), 1)
         inputs["input_ids"] = ids[None].to(device)
         if getattr(config, "is_encoder_decoder", False) and not main_is_encoder(root):
             inputs["decoder_input_ids"] = inputs["input_ids"]
