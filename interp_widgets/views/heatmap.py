@@ -109,7 +109,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
     result
         The array.
     rows, cols
-        Dims of the rows and columns; by default the last two, and layer × head where they are all.
+        Dims of the rows and columns; by default the last two, with tokens as rows where there are.
     scale
         ``"slice"`` (default): the colour scale spans what is shown; ``"trim"``: its middle 99 %,
         the rest is marked as beyond the scale; ``"all"``: the same scale on every slice.
@@ -340,7 +340,8 @@ def _axes(dims: list[str], rows: str | None, cols: str | None) -> tuple[str, str
     if cols is None:
         cols = left.pop()
     if rows is None:
-        rows = left.pop() if left else ""
+        tokens = [d for d in left if d in ("position", "query")]
+        rows = (tokens or left or [""])[-1]
     return rows, cols
 
 

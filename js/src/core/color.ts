@@ -109,7 +109,7 @@ function make(palette: Palette, stops: readonly Rgb[], low: number, high: number
     palette,
     rgb,
     css: (x) => `rgb(${rgb(x).join(",")})`,
-    ink: (x) => (luminance(rgb(x)) < 0.2 ? "#ffffff" : "#000000"),
+    ink: (x) => (luminance(rgb(x)) < 0.179 ? "#ffffff" : "#000000"),
     mark: (x) => {
       if (Number.isNaN(x)) return "nan";
       if (!Number.isFinite(x)) return x > 0 ? "+inf" : "-inf";

@@ -1,5 +1,5 @@
 // One tooltip per view. It appears on hover and on focus, can be hovered, stays until dismissed,
-// Escape closes it, and it never leaves the window.
+// Escape closes it, and it stays inside the view.
 //
 //   const tip = new Tooltip(view.el, view.signal);
 //   tip.show(x, y, "head 9.6", [["score", "+1.42"]]);  tip.hide();   // x, y in window pixels
@@ -9,7 +9,10 @@ export class Tooltip {
   readonly el: HTMLElement;
   private leaving: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(root: HTMLElement, signal: AbortSignal) {
+  constructor(
+    private readonly root: HTMLElement,
+    signal: AbortSignal,
+  ) {
     this.el = h("div", { class: "iw-tooltip", role: "tooltip" });
     this.el.hidden = true;
     root.append(this.el);
@@ -38,11 +41,13 @@ export class Tooltip {
     for (const [name, value] of rows) list.append(h("dt", {}, name), h("dd", {}, value));
     this.el.replaceChildren(h("strong", {}, title), ...(rows.length ? [list] : []), ...extra);
     this.el.hidden = false;
+    // Not position: fixed, which notebooks with CSS containment take relative to a cell.
+    const frame = this.root.getBoundingClientRect();
     const { width, height } = this.el.getBoundingClientRect();
-    const left = x + 14 + width > innerWidth ? Math.max(4, x - 14 - width) : x + 14;
-    const top = y + 14 + height > innerHeight ? Math.max(4, y - 14 - height) : y + 14;
-    this.el.style.left = `${left}px`;
-    this.el.style.top = `${top}px`;
+    const inside = (at: number, gap: number, size: number, room: number) =>
+      Math.max(4, at + gap + size > room ? Math.min(at - gap - size, room - size - 4) : at + gap);
+    this.el.style.left = `${inside(x - frame.left, 14, width, frame.width)}px`;
+    this.el.style.top = `${inside(y - frame.top, 14, height, frame.height)}px`;
   }
 
   /** Hides after a moment, so that the pointer can move onto it. */

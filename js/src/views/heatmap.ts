@@ -238,6 +238,9 @@ class Heatmap {
       height: `${camera.height}px`,
     });
     this.grid.refresh();
+    if (this.readout.textContent) {
+      this.readout.textContent = this.spoken(this.grid.row, this.grid.col);
+    }
     this.zoomOut.disabled = !camera.zoomed;
     this.fitButton.disabled = !camera.zoomed;
     this.stage.classList.toggle("iw-heatmap-pannable", camera.overflows);
