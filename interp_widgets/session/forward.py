@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from interp_widgets.session import loading
 from interp_widgets.session.capture import capture
+from interp_widgets.session.editing import Stage, plan
 from interp_widgets.session.errors import OutOfMemory
 from interp_widgets.session.sites import DIMS, Site
+from interp_widgets.session.targets import width_of
 from interp_widgets.session.tracing import edited
+from interp_widgets.session.worker import current_job
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,7 +101,7 @@ class Forward:
                 for site, tensor in fresh.items():
                     session.cache.put(self.key(prompt, items, site), tensor)
                 found.update({s: fresh[s] for s in missing})
-        session._emit("cache")  # noqa: SLF001 - session and forward are one room
+        session.emit("cache")
         return Activations({s: found[s] for s in wanted})
 
     def run(
@@ -108,7 +112,7 @@ class Forward:
     ) -> Activations:
         """Run the model once and return activations; the cache is left alone."""
         wanted = self.session.anatomy.expand(sites)
-        stages = self.session._stages(prompt, items)  # noqa: SLF001
+        stages = self.stages(prompt, items)
         fresh = self._guarded(prompt, wanted, stages)
         if prompt.is_batch:
             return fresh
@@ -135,7 +139,7 @@ class Forward:
             chunk = lists[start : start + rows]
             copies = prompt.repeat(len(chunk))
             by_row = [(item, (row,)) for row, items in enumerate(chunk) for item in items]
-            stages = session._stages_by_row(by_row, copies.lengths)  # noqa: SLF001
+            stages = self.stages_by_row(by_row, copies.lengths)
             try:
                 fresh = self._guarded(copies, wanted, stages)
             except OutOfMemory:
@@ -143,7 +147,7 @@ class Forward:
                     raise
                 rows = max(1, rows // 2)
                 continue
-            with session._modes():  # noqa: SLF001
+            with quiet_modes(session.device):
                 part = fresh[Site("logits")][:, -1] if read is None else read(fresh)
             if part.shape[:1] != (len(chunk),):
                 raise ValueError(
@@ -155,7 +159,31 @@ class Forward:
         session.progress(len(lists), len(lists))
         return torch.cat(parts)
 
+    def stages(self, prompt: Prompt | PromptBatch, items: Sequence[Intervention]) -> list[Stage]:
+        """Return what interventions do to a prompt or to every row of a batch."""
+        return self.stages_by_row([(item, None) for item in items], prompt.lengths)
+
+    def stages_by_row(
+        self, items: Iterable[tuple[Intervention, tuple[int, ...] | None]], lengths: tuple[int, ...]
+    ) -> list[Stage]:
+        """Return what interventions do to the rows of a batch with these lengths."""
+        return plan(self.session.anatomy, items, lengths, self._fetch)
+
+    @contextlib.contextmanager
+    def operation(self) -> Iterator[None]:
+        """Hold the model, with the torch modes that captures need, on whatever thread this is."""
+        job = current_job()
+        if job is not None:
+            job.check()
+        worker = self.session.worker
+        with worker.locked(), quiet_modes(self.session.device), worker.tracing():
+            yield
+
     # -- inside --------------------------------------------------------------
+
+    def _fetch(self, source: Mapping[str, Any], site: Site) -> Tensor:
+        """Return a clean activation of a prompt given as JSON."""
+        return self.capture(self.session.prompt(source), [site], ())[site]
 
     def _cached(
         self, prompt: Prompt | PromptBatch, items: Sequence[Intervention], sites: Iterable[Site]
@@ -184,8 +212,6 @@ class Forward:
         measured = self._bytes.get(site.name)
         if measured is not None:
             return measured
-        from interp_widgets.session.targets import width_of
-
         return float(width_of(self.session.anatomy, site) * self.session.dtype.itemsize)
 
     def _rows_that_fit(self, prompt: Prompt, sites: Sequence[Site]) -> int:
@@ -222,7 +248,7 @@ class Forward:
         self, prompt: Prompt | PromptBatch, sites: Sequence[Site], stages: Sequence[Any]
     ) -> Activations:
         session = self.session
-        with session._operation():  # noqa: SLF001
+        with self.operation():
             fresh = Activations(
                 capture(
                     edited(session.model, stages),
@@ -276,3 +302,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
     )
+
+
+@contextlib.contextmanager
+def quiet_modes(device: torch.device) -> Iterator[None]:
+    """Set this thread's torch modes for a capture: no gradient, inference mode or autocast."""
+    with (
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield

@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
+import warnings
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from interp_widgets.session.errors import ModelError
+
+if TYPE_CHECKING:
+    from interp_widgets.session.worker import Worker
 
 CHECK_ALL = 300_000_000  # parameters up to which every one is checked for NaN
 
@@ -82,6 +87,21 @@ def open_model(
     if wanted is not None:
         module.to(wanted)
     return envoy, module, tokenizer
+
+
+def wrap(module: nn.Module, envoy: Any, worker: Worker) -> Any:
+    """Return the nnsight model of a module: the given one, another session's, or a new one."""
+    if envoy is None and worker.envoy is not None:
+        envoy = worker.envoy()
+    if envoy is None:
+        import nnsight
+
+        with warnings.catch_warnings():
+            # BERT has submodules called "output"; locations know nnsight's other name for them
+            warnings.filterwarnings("ignore", message="Module '.*' has a submodule named")
+            envoy = nnsight.NNsight(module)
+    worker.envoy = weakref.ref(envoy)
+    return envoy
 
 
 def _remotable(module: nn.Module, tokenizer: Any) -> Any:

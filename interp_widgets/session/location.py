@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -145,12 +144,16 @@ def _replaced(whole: Any, index: int | str, value: Tensor) -> Any:
     return (*whole[:index], value, *whole[index + 1 :])
 
 
-@cache
+_STEPS: dict[str, tuple[str | int, ...]] = {}  # functools.cache does not travel to a remote engine
+
+
 def steps(path: str) -> tuple[str | int, ...]:
     """Split a module path into nnsight's steps: attribute names and list positions.
 
     nnsight moves a submodule whose name it needs itself (`output` in BERT) to `E_output`.
     """
+    if path in _STEPS:
+        return _STEPS[path]
     from nnsight.intervention.envoy import Envoy
 
     found: list[str | int] = []
@@ -161,7 +164,8 @@ def steps(path: str) -> tuple[str | int, ...]:
             found.append(f"{Envoy.OVERLOAD_PREFIX}{part}")
         else:
             found.append(part)
-    return tuple(found)
+    _STEPS[path] = tuple(found)
+    return _STEPS[path]
 
 
 def accessor(path: str) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from interp_widgets.session.events import Listeners
+
 FIELDS = ("token", "layer", "head", "unit", "feature", "node", "prompt")
 _INDICES = {"token", "layer", "head", "unit", "feature"}
-
-log = logging.getLogger(__name__)
 
 
 class Selection:
@@ -43,7 +42,7 @@ class Selection:
     def __init__(self) -> None:
         self.__dict__["_lock"] = threading.RLock()
         self.__dict__["_values"] = dict.fromkeys(FIELDS)
-        self.__dict__["_listeners"] = {}
+        self.__dict__["_listeners"] = Listeners("selection")
 
     def __getattr__(self, name: str) -> Any:
         if name in FIELDS:
@@ -75,12 +74,8 @@ class Selection:
         with self._lock:
             changed = {n: v for n, v in values.items() if self._values[n] != v}
             self._values.update(changed)
-            listeners = list(self._listeners.values()) if changed else []
-        for listener in listeners:
-            try:
-                listener(changed)
-            except Exception:
-                log.exception("a listener of the selection failed")
+        if changed:
+            self._listeners.emit(changed)
 
     def clear(self) -> None:
         """Select nothing."""
@@ -99,14 +94,7 @@ class Selection:
 
     def listen(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call ``callback(changed_fields)`` on every change; returns the function that stops it."""
-        token = object()
-        with self._lock:
-            self._listeners[token] = callback
-
-        def stop() -> None:
-            with self._lock:
-                self._listeners.pop(token, None)
-
+        stop: Callable[[], None] = self._listeners.add(callback)
         return stop
 
     def __repr__(self) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import logging
-import warnings
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -15,29 +11,23 @@ import torch
 from interp_widgets.session import engines, loading
 from interp_widgets.session.anatomy import Anatomy
 from interp_widgets.session.cache import Cache
-from interp_widgets.session.editing import Stage, plan
 from interp_widgets.session.errors import SessionBusyError, SessionClosedError
-from interp_widgets.session.forward import Activations, Forward
-from interp_widgets.session.interventions import (
-    Ablate,
-    Clamp,
-    Intervention,
-    Interventions,
-    Patch,
-    Scale,
-    Steer,
-)
-from interp_widgets.session.prompts import Prompt, PromptBatch, Reader
+from interp_widgets.session.events import Listeners
+from interp_widgets.session.forward import Activations, Forward, quiet_modes
+from interp_widgets.session.intervention_list import Interventions
+from interp_widgets.session.interventions import Ablate, Clamp, Intervention, Patch, Scale, Steer
+from interp_widgets.session.prompts import Prompt, PromptBatch
+from interp_widgets.session.reading import Reader
 from interp_widgets.session.selection import Selection
-from interp_widgets.session.sites import Site
 from interp_widgets.session.targets import check_target
 from interp_widgets.session.tracing import SessionTracer, edited
-from interp_widgets.session.worker import Job, current_job, wait_in_cell, worker_of
+from interp_widgets.session.waiting import wait_in_cell
+from interp_widgets.session.worker import Job, call, current_job, worker_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-log = logging.getLogger(__name__)
+    from interp_widgets.session.sites import Site
 
 EVENTS = ("interventions", "selection", "cache", "queue", "closed")
 
@@ -88,7 +78,7 @@ class Session:
         name: str | None = None,
     ) -> None:
         self._closed = False
-        self._listeners: dict[object, Callable[[str], None]] = {}
+        self._listeners = Listeners("session")
         self.engine = engines.engine(engine)
         remote = isinstance(self.engine, engines.NDIFEngine)
         envoy, module, self.tokenizer = loading.open_model(
@@ -104,8 +94,8 @@ class Session:
         first = next(module.parameters(), None)
         self.device = first.device if first is not None else torch.device("cpu")
         self.dtype = first.dtype if first is not None else torch.get_default_dtype()
-        with self.worker.locked(), self._modes():
-            self.model = _envoy_of(module, envoy, self.worker)
+        with self.worker.locked(), quiet_modes(self.device):
+            self.model = loading.wrap(module, envoy, self.worker)
             self.anatomy = Anatomy.of(self.model)
         self._name = name
         self._reader = Reader(
@@ -119,10 +109,10 @@ class Session:
             loading.default_cache_bytes(self.device) if cache_bytes is None else cache_bytes
         )
         self.selection = Selection()
-        self.selection.listen(lambda _changed: self._emit("selection"))
+        self.selection.listen(lambda _changed: self._listeners.emit("selection"))
         self.interventions = Interventions(
             lambda item: check_target(item, self.anatomy, self._signature.max_positions),
-            self._interventions_changed,
+            lambda: self._listeners.emit("interventions"),
         )
         self._forward = Forward(self)
 
@@ -246,7 +236,7 @@ class Session:
         ...     hidden = session.model.transformer.h[5].output.save()
         """
         prompt = self._own(prompt)
-        stages = self._stages(prompt, self.interventions.active)
+        stages = self._forward.stages(prompt, self.interventions.active)
         model = edited(self.model, stages)
         if not isinstance(self.engine, engines.LocalEngine | engines.NDIFEngine):
             return self.engine.trace(model, prompt.batch())
@@ -431,7 +421,7 @@ class Session:
             or replaced; ``job.result()`` returns or raises.
         """
         self._check_open()
-        changed = functools.partial(_emit_weakly, weakref.ref(self), "queue")
+        changed = functools.partial(self._listeners.emit, "queue")
         return self.worker.submit(Job(work, key, label, done, changed))
 
     def run(self, work: Callable[..., Any], label: str = "") -> Any:
@@ -450,8 +440,6 @@ class Session:
         self._check_open()
         if self.worker.is_current or self.worker.held_here:
             job = current_job() or Job(work)
-            from interp_widgets.session.worker import call
-
             return call(work, job)
         return wait_in_cell(self.submit(work, label=label), label)
 
@@ -467,13 +455,11 @@ class Session:
         Events: ``interventions``, ``selection``, ``cache``, ``queue``, ``closed``. It is called on
         the thread that made the change.
         """
-        token = object()
-        self._listeners[token] = callback
+        return self._listeners.add(callback)
 
-        def stop() -> None:
-            self._listeners.pop(token, None)
-
-        return stop
+    def emit(self, event: str) -> None:
+        """Tell every listener of an event."""
+        self._listeners.emit(event)
 
     # -- memory and end ------------------------------------------------------
 
@@ -499,7 +485,7 @@ class Session:
         self.worker.users -= 1
         if self.worker.users <= 0:
             self.worker.stop()
-        self._emit("closed")
+        self._listeners.emit("closed")
         self._listeners.clear()
         del self.model, self.anatomy
 
@@ -552,67 +538,3 @@ class Session:
                 return ()
             raise ValueError(f'interventions is "current", "none" or a list, not {interventions!r}')
         return self.interventions.checked(interventions)
-
-    def _stages(self, prompt: Prompt | PromptBatch, items: Sequence[Intervention]) -> list[Stage]:
-        return self._stages_by_row([(i, None) for i in items], prompt.lengths)
-
-    def _stages_by_row(
-        self, items: Iterable[tuple[Intervention, tuple[int, ...] | None]], lengths: tuple[int, ...]
-    ) -> list[Stage]:
-        return plan(self.anatomy, items, lengths, self._fetch)
-
-    def _fetch(self, source: Mapping[str, Any], site: Site) -> Tensor:
-        """Return a clean activation of a prompt given as JSON."""
-        prompt = self._reader.read(source)
-        return self._forward.capture(prompt, [site], ())[site]
-
-    @contextlib.contextmanager
-    def _operation(self) -> Iterator[None]:
-        """Hold the model, with the torch modes that captures need, on whatever thread this is."""
-        job = current_job()
-        if job is not None:
-            job.check()
-        with self.worker.locked():
-            self._check_open()
-            with self._modes(), self.worker.tracing():
-                yield
-
-    @contextlib.contextmanager
-    def _modes(self) -> Iterator[None]:
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-            torch.autocast(self.device.type, enabled=False),
-        ):
-            yield
-
-    def _interventions_changed(self) -> None:
-        self._emit("interventions")
-
-    def _emit(self, event: str) -> None:
-        for callback in list(self._listeners.values()):
-            try:
-                callback(event)
-            except Exception:
-                log.exception("a listener of the session failed on %r", event)
-
-
-def _emit_weakly(session: weakref.ref[Session], event: str) -> None:
-    found = session()
-    if found is not None:
-        found._emit(event)  # noqa: SLF001 - the session's own helper
-
-
-def _envoy_of(module: nn.Module, envoy: Any, worker: Any) -> Any:
-    """Return the nnsight model of a module: the given one, another session's, or a new one."""
-    if envoy is None and worker.envoy is not None:
-        envoy = worker.envoy()
-    if envoy is None:
-        import nnsight
-
-        with warnings.catch_warnings():
-            # BERT has submodules called "output"; locations know nnsight's other name for them
-            warnings.filterwarnings("ignore", message="Module '.*' has a submodule named")
-            envoy = nnsight.NNsight(module)
-    worker.envoy = weakref.ref(envoy)
-    return envoy

@@ -11,9 +11,7 @@ import atexit
 import contextlib
 import inspect
 import logging
-import sys
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -311,74 +309,6 @@ def _loop(worker: Worker) -> None:
                 worker._running = None  # noqa: SLF001
         job._finish()  # noqa: SLF001
         del job  # a finished job must not keep its result alive until the next one
-
-
-def wait_in_cell(job: Job, label: str = "") -> Any:
-    """Wait for a job from a cell: a progress bar after one second, Ctrl-C cancels it."""
-    bar = _Bar(label or job.label)
-    try:
-        while not job.wait(0.05):
-            bar.update(job)
-    except KeyboardInterrupt:
-        job.cancel()
-        job.wait(5.0)
-        raise
-    finally:
-        bar.close()
-    return job.result()
-
-
-class _Bar:
-    """A progress bar: a line in a terminal, an ipywidgets bar in a notebook."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label or "running"
-        self.started = time.monotonic()
-        self.shown: Any = None
-        self.last = 0.0
-
-    def update(self, job: Job) -> None:
-        now = time.monotonic()
-        if now - self.started < 1.0 or now - self.last < 0.2:
-            return
-        self.last = now
-        done, total = job.progress_done, job.progress_total
-        text = f"{self.label}: {done} of {total}" if total else f"{self.label}…"
-        if _in_notebook():
-            self._widget(done, total, text)
-        elif sys.stderr.isatty():
-            filled = int(24 * done / total) if total else 0
-            sys.stderr.write(f"\r{text} [{'█' * filled}{'·' * (24 - filled)}]")
-            sys.stderr.flush()
-            self.shown = self.shown or "text"
-
-    def _widget(self, done: int, total: int, text: str) -> None:
-        import ipywidgets
-        from IPython.display import display
-
-        if self.shown is None:
-            self.shown = ipywidgets.IntProgress(
-                layout=ipywidgets.Layout(width="32em"),
-                style={"description_width": "initial"},
-            )
-            display(self.shown)
-        self.shown.max = max(total, 1)
-        self.shown.value = done
-        self.shown.description = text
-
-    def close(self) -> None:
-        if self.shown == "text":
-            sys.stderr.write("\r" + " " * 80 + "\r")
-        elif self.shown is not None:
-            self.shown.close()
-
-
-def _in_notebook() -> bool:
-    shell = sys.modules.get("IPython")
-    if shell is None:
-        return False
-    active = shell.get_ipython()
-    return active is not None and type(active).__name__ == "ZMQInteractiveShell"
 
 
 def call(work: Callable[..., Any], job: Job) -> Any:

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from interp_widgets.session.errors import InterventionError
+from interp_widgets.session.intervention_list import Interventions
 from interp_widgets.session.interventions import (
     Ablate,
     Clamp,
-    Interventions,
     Patch,
     Scale,
     Steer,

@@ -272,7 +272,7 @@ except KeyboardInterrupt:
 def test_a_progress_bar_comes_after_a_second_and_goes_again(monkeypatch, live):
     import io
 
-    from interp_widgets.session import worker as module
+    from interp_widgets.session import waiting as module
 
     class Terminal(io.StringIO):
         def isatty(self):
