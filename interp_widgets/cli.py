@@ -19,7 +19,7 @@ def find_notebook(name: str = FIRST_LOOK) -> Path:
 
 
 def demo(out: Path) -> int:
-    """Run the first notebook, write it as a page that needs no network, and say where things are."""
+    """Run the first notebook, write it as an offline page, and say where things are."""
     try:
         from interp_widgets.notebook_page import run_notebook, write_page
     except ImportError as error:
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     first = commands.add_parser("demo", help="run the first notebook on the embedded model")
-    first.add_argument("--out", type=Path, default=Path("out"), help="where to write (default: out)")
+    first.add_argument("--out", type=Path, default=Path("out"), help="folder (default: out)")
     chosen = parser.parse_args(arguments)
     return demo(chosen.out)
 

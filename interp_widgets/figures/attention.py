@@ -103,9 +103,15 @@ def _grid(result: AttentionResult, style: Style, notes: list[str]) -> matplotlib
     ax.set_ylim(canvas.shape[0], -1)
     centre = (size - 1) / 2
     every = max(1, -(-heads // 16))
-    ax.set_xticks([h * step + centre for h in range(0, heads, every)], range(0, heads, every))
+    ax.set_xticks(
+        [h * step + centre for h in range(0, heads, every)],
+        [str(h) for h in range(0, heads, every)],
+    )
     every = max(1, -(-layers // 24))
-    ax.set_yticks([a * step + centre for a in range(0, layers, every)], range(0, layers, every))
+    ax.set_yticks(
+        [a * step + centre for a in range(0, layers, every)],
+        [str(a) for a in range(0, layers, every)],
+    )
     ax.tick_params(length=0)
     for side in ax.spines.values():
         side.set_visible(False)

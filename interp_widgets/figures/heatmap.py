@@ -80,7 +80,7 @@ def draw_heatmap(
     cmap = style.cmap(signed=signed)
     shown = np.ma.masked_invalid(values)
     if values.size <= VECTOR_CELLS:
-        artist = ax.pcolormesh(shown, cmap=cmap, norm=norm, edgecolors="none", linewidth=0)
+        artist: Any = ax.pcolormesh(shown, cmap=cmap, norm=norm, edgecolors="none", linewidth=0)
         ax.set_xlim(0, values.shape[1])
     else:
         extent = (0, values.shape[1], 0, values.shape[0])
@@ -181,10 +181,10 @@ def _ticks(
     ax.set_yticks([i + 0.5 for i in at], [rows[i] if rows else str(i) for i in at])
 
 
-def add_colorbar(ax: Axes | np.ndarray, artist: Any, style: Style, label: str) -> None:
+def add_colorbar(ax: Any, artist: Any, style: Style, label: str) -> None:
     """Put a slim colour bar beside ``ax``; the scale is always shown."""
     figure = np.ravel(ax)[0].get_figure()
     bar = figure.colorbar(artist, ax=ax, fraction=0.05, pad=0.02, aspect=24)
-    bar.outline.set_linewidth(style.line)  # type: ignore[operator]
+    bar.outline.set_linewidth(style.line)
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
     bar.set_label(label, fontsize=style.small)

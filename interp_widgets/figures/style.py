@@ -61,7 +61,7 @@ def _venue(name: str, size: str, font: str, *, half: str | None = None) -> Venue
     return Venue(name, round(column, 3), round(text, 3), getattr(fontsizes, font)())
 
 
-_ACL_FONTS = {
+_ACL_FONTS: dict[str, float] = {
     "font.size": 9,
     "axes.labelsize": 9,
     "axes.titlesize": 9,
@@ -69,7 +69,7 @@ _ACL_FONTS = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
 }
-_SCREEN_FONTS = {
+_SCREEN_FONTS: dict[str, float] = {
     "font.size": 10,
     "axes.labelsize": 10,
     "axes.titlesize": 10,
@@ -107,7 +107,7 @@ class Style:
 
     width: float
     venue: Venue
-    rc: dict[str, Any] = field(repr=False)
+    rc: Any = field(repr=False)
 
     @property
     def screen(self) -> bool:
@@ -162,7 +162,7 @@ def style_for(venue: str | None, width: str | float) -> Style:
     else:
         raise ValueError(f"a width of {width} inches is not between 1 and 40")
     serif = found.family == "serif"
-    rc = {
+    rc: dict[str, Any] = {
         **found.fonts,
         "font.family": SERIF if serif else SANS,
         "mathtext.fontset": "stix" if serif else "dejavusans",

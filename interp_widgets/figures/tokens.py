@@ -82,7 +82,7 @@ def draw(
         notes.append("Negative tokens are underlined with dashes")
     bar_ax = figure.add_axes((0.04, 0.26 / height, 0.4, 0.08 / height))
     scale = figure.colorbar(ScalarMappable(norm, cmap), cax=bar_ax, orientation="horizontal")
-    scale.outline.set_linewidth(style.line)  # type: ignore[operator]
+    scale.outline.set_linewidth(style.line)
     bar_ax.tick_params(length=2, width=style.line, labelsize=style.small, pad=1)
     figure.text(0.47, 0.3 / height, result.quantity, fontsize=style.small, va="center")
     return figure

@@ -58,7 +58,7 @@ def revisions(lab) -> list[int]:
         "print([w.spec['revision'] for w in ipywidgets.Widget.widgets.values() "
         "if 'revision' in getattr(w, 'spec', {})])"
     )
-    return eval(lab.kernel(code), {})  # noqa: S307
+    return eval(lab.kernel(code), {})
 
 
 def wait_for(condition, seconds=30):

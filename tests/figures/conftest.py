@@ -13,7 +13,18 @@ from interp_widgets.results.modules import ModulesResult
 from interp_widgets.results.recipe import Recipe
 from interp_widgets.results.tokens import TokensResult
 
-TOKENS = ["<|endoftext|>", "When", " Mary", " $5", " and", " John", "\n", " <script>", " John", "日"]
+TOKENS = [
+    "<|endoftext|>",
+    "When",
+    " Mary",
+    " $5",
+    " and",
+    " John",
+    "\n",
+    " <script>",
+    " John",
+    "日",
+]
 RECIPE = Recipe("logit_lens", {"k": 3}, {"name": "tiny"}, [{"kind": "ablate", "on": True}])
 
 
@@ -35,7 +46,9 @@ def results():
             RECIPE,
         ),
         "attention": AttentionResult(
-            {"pattern": pattern.astype(np.float32)}, {"tokens": TOKENS, "title": "Attention"}, RECIPE
+            {"pattern": pattern.astype(np.float32)},
+            {"tokens": TOKENS, "title": "Attention"},
+            RECIPE,
         ),
         "lens": LensResult(
             {
@@ -71,10 +84,20 @@ def results():
             {
                 "title": "Modules",
                 "tree": {
-                    "name": "model", "path": "", "class": "GPT2", "parameters": 1234, "shape": None,
+                    "name": "model",
+                    "path": "",
+                    "class": "GPT2",
+                    "parameters": 1234,
+                    "shape": None,
                     "children": [
-                        {"name": "wte", "path": "wte", "class": "Embedding", "parameters": 99,
-                         "shape": "[1, 7, 8]", "children": []}
+                        {
+                            "name": "wte",
+                            "path": "wte",
+                            "class": "Embedding",
+                            "parameters": 99,
+                            "shape": "[1, 7, 8]",
+                            "children": [],
+                        }
                     ],
                 },
             },

@@ -16,7 +16,9 @@ KINDS = ["array", "attention", "lens", "tokens", "circuit", "concepts", "modules
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("venue", "width"), [("icml", "column"), ("acl", "text"), (None, "column")])
+@pytest.mark.parametrize(
+    ("venue", "width"), [("icml", "column"), ("acl", "text"), (None, "column")]
+)
 def test_a_figure_has_the_exact_width_and_no_type_3_fonts(results, tmp_path, kind, venue, width):
     figure = results[kind].figure(venue, width)
     expected = getattr(style_for(venue, width).venue, width)
@@ -122,7 +124,12 @@ def test_tokens_are_readable_and_cannot_start_mathematics():
 
 
 def test_widths_are_those_the_venues_state():
-    stated = {"icml": (3.25, 6.75), "acl": (3.03, 6.30), "neurips": (5.5, 5.5), "aaai": (3.3, 6.975)}
+    stated = {
+        "icml": (3.25, 6.75),
+        "acl": (3.03, 6.30),
+        "neurips": (5.5, 5.5),
+        "aaai": (3.3, 6.975),
+    }
     for name, (column, text) in stated.items():
         assert (VENUES[name].column, VENUES[name].text) == pytest.approx((column, text), abs=0.01)
 
