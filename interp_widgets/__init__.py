@@ -12,6 +12,11 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Session": "interp_widgets.session.session",
+    "Ablate": "interp_widgets.session.interventions",
+    "Scale": "interp_widgets.session.interventions",
+    "Steer": "interp_widgets.session.interventions",
+    "Patch": "interp_widgets.session.interventions",
+    "Clamp": "interp_widgets.session.interventions",
     "activations": "interp_widgets.methods.activations",
     "attention": "interp_widgets.methods.attention",
     "logit_lens": "interp_widgets.methods.logit_lens",

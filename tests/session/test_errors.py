@@ -1,0 +1,79 @@
+"""Every error of the session room has a page, whose wrong code raises it and whose right code runs."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import linecache
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+import interp_widgets as iw
+from interp_widgets.session import engines, errors, sites
+from tests.session.test_prompts import tokenizer
+
+PAGES = Path(__file__).parents[2] / "docs" / "errors"
+CLASSES = {
+    cls.__name__: cls
+    for module in (errors, engines, sites)
+    for _, cls in inspect.getmembers(module, inspect.isclass)
+    if issubclass(cls, Exception) and cls.__module__ == module.__name__
+}
+_count = itertools.count()
+
+
+@pytest.fixture
+def scope():
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=270,
+        n_positions=20,
+        n_embd=16,
+        n_layer=2,
+        n_head=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model, words = GPT2LMHeadModel(config), tokenizer("bytes")
+    session = iw.Session(model, tokenizer=words)
+    return {
+        "iw": iw,
+        "model": model,
+        "tokenizer": words,
+        "session": session,
+        "prompt": session.prompt("an John"),
+    }
+
+
+def run(code: str, scope: dict) -> None:
+    name = f"<page {next(_count)}>"
+    linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+    exec(compile(code, name, "exec"), scope)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_page_explains_it_with_code_that_behaves_as_it_says(name, scope, capsys):
+    text = (PAGES / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    blocks = re.findall(r"\*\*(Wrong|Right)\*\*.*?```(python|text)\n(.*?)```", text, re.DOTALL)
+    assert {kind for kind, _, _ in blocks} == {"Wrong", "Right"}
+    for kind, language, code in blocks:
+        if language == "text":
+            continue
+        if kind == "Right":
+            if not scope["session"].closed:
+                scope["session"].reset()
+            run(code, scope)
+        else:
+            with pytest.raises(CLASSES[name]):
+                run(code, scope)
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [*PAGES.glob("*.md"), PAGES.parent / "session.md"]:
+        for target in re.findall(r"\]\(([^)#]+\.md)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
