@@ -27,7 +27,11 @@ class LiveSession(Protocol):
         label: str = "",
         done: Callable[[Any], None] | None = None,
     ) -> Any:
-        """Run ``work`` on the session's worker; the newest job of a key replaces older ones."""
+        """Run ``work`` on the session's worker; the newest job of a key replaces older ones.
+
+        ``done(job)`` is called on the worker thread, also when the job failed, was cancelled or
+        replaced; ``job.result()`` returns or raises.
+        """
 
     def run(self, work: Callable[..., Any], label: str = "") -> Any:
         """Run ``work`` on the worker and wait for it."""
