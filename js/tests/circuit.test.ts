@@ -219,6 +219,17 @@ describe("following the session", () => {
     expect(root.querySelector(".iw-cuts")?.textContent).toContain("3.55→2.1");
   });
 
+  it("keeps an ablated head in sight although no edge reaches it any more", () => {
+    const { root, model } = open({}, { size: 3 });
+    const ablation = { kind: "ablate", site: "z", layer: 1, head: [2] };
+    for (const layout of ["columns", "packed"]) {
+      model.put("state", { size: 3, cut: [], layout });
+      model.put("spec", spec({ changed: true, interventions: [ablation] }));
+      expect(node(root, "a1.h2").getAttribute("aria-label")).toContain("0 incoming edges");
+      expect(node(root, "a1.h2").getAttribute("aria-pressed")).toBe("true");
+    }
+  });
+
   it("leaves no listener behind", async () => {
     const { model, close } = open();
     close();

@@ -82,7 +82,7 @@ export class Nodes {
     const held = this.el.contains(document.activeElement) ? this.current : -1;
     this.layout = layout;
     this.drawn.clear();
-    const order = [...circuit.nodes].sort(
+    const order = [...scene.shown].sort(
       (a, b) =>
         (layout.y[b] as number) - (layout.y[a] as number) ||
         (layout.x[a] as number) - (layout.x[b] as number),

@@ -49,6 +49,8 @@ export class Scene {
   circuit: Circuit;
   layout: Layout;
   strokes: Strokes;
+  /** Components with edges, and those asked for besides. */
+  shown: number[] = [];
   private key = "";
 
   constructor(forward: readonly string[], backward: readonly string[], list: EdgeList) {
@@ -71,22 +73,25 @@ export class Scene {
     kind: LayoutKind;
     width: number;
     height: number;
+    /** Components to show even without edges: ablated ones, so that they can be restored. */
+    also: readonly number[];
   }): boolean {
     const key = JSON.stringify(options);
     if (key === this.key) return false;
     this.key = key;
-    const { size, connected, kind, width, height } = options;
+    const { size, connected, kind, width, height, also } = options;
     this.circuit = circuitOf(this.edges, size, connected);
+    this.shown = [...new Set([...this.circuit.nodes, ...also])].sort((a, b) => a - b);
     this.layout =
       kind === "packed"
-        ? layoutPacked(this.graph, this.circuit.nodes, width, height)
+        ? layoutPacked(this.graph, this.shown, width, height)
         : layoutGraph(this.graph, width, height);
     this.strokes = strokesOf(this.edges, this.circuit, this.layout);
     return true;
   }
 
   hidden(): number[] {
-    const shown = new Set(this.circuit.nodes);
+    const shown = new Set(this.shown);
     return this.graph.nodes.map((_, i) => i).filter((i) => !shown.has(i));
   }
 }

@@ -227,14 +227,16 @@ class CircuitView {
     const height = naturalHeight(scene.graph.layers);
     const full = document.fullscreenElement === view.el;
     const room = full ? Math.max(height, innerHeight - 220) : height;
+    const ablated = this.ablated();
     scene.update({
+      also: [...ablated],
       size: this.size,
       connected: this.connected,
       kind: this.kind,
       width: this.width,
       height: room,
     });
-    this.nodes.show(scene, this.ablated());
+    this.nodes.show(scene, ablated);
     this.stage.resize(this.width, Math.min(room, scene.layout.height));
     this.stage.show(scene, this.cuts.positions(), moving);
     this.bar.set(this.size, scene.edges.length, view.spec.faithfulness ?? null);
@@ -420,7 +422,7 @@ class CircuitView {
     const to =
       along && (way === "up" || way === "down")
         ? follow(scene.edges, scene.circuit, node, way)
-        : neighbour(scene.layout, scene.circuit.nodes, node, way);
+        : neighbour(scene.layout, scene.shown, node, way);
     this.nodes.focus(to);
   }
 
