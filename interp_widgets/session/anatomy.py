@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor, nn
@@ -73,9 +74,16 @@ class Anatomy:
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._facts: dict[int, AttentionFacts] = {}
         self._calls: dict[str, str] = {}
-        inputs = example_inputs(self.root) if example is None else example
-        if inputs is not None:
-            self.explore(inputs)
+        self.trouble: str | None = None
+        if example is not None:
+            self.explore(example)
+            return
+        try:
+            inputs = example_inputs(self.root)
+            if inputs is not None:
+                self.explore(inputs)
+        except Exception as error:  # a model that wants other inputs is explored on its first one
+            self.trouble = f"{type(error).__name__}: {error}"
 
     @classmethod
     def of(
@@ -111,12 +119,19 @@ class Anatomy:
         return [f"{stack}.{name}" for name, _ in self.root.get_submodule(stack).named_children()]
 
     def _attention_in(self, block: str) -> str | None:
+        """Return the module that calls the attention function, else the one named attention."""
         for name, module in self.root.get_submodule(block).named_modules():
             label = tap.call_label(module) if name else None
             if label is not None:
                 self._calls[f"{block}.{name}"] = label
                 return f"{block}.{name}"
-        return None
+        named = (
+            name
+            for name, module in self.root.get_submodule(block).named_modules()
+            if name and "attention" in type(module).__name__.lower()
+        )
+        name = next(named, None)
+        return None if name is None else f"{block}.{name}"
 
     def _read_ends(self, trial: Trial) -> None:
         first = trial.at(self.blocks[0].path, "input") if self.blocks else None
@@ -140,7 +155,7 @@ class Anatomy:
 
     def _read_attention_calls(self, inputs: Mapping[str, Any] | Tensor) -> None:
         """Trace the same input and read what each layer tells the attention function."""
-        layers = [i for i, block in enumerate(self.blocks) if block.attention is not None]
+        layers = [i for i, b in enumerate(self.blocks) if b.attention in self._calls and b.places]
         if not layers:
             return
         calls = tap.read_calls(self.traceable(), {i: self._call_place(i) for i in layers}, inputs)
@@ -172,10 +187,10 @@ class Anatomy:
 
     @property
     def kind(self) -> str:
-        """`"transformer"`, `"blocks"` (without attention) or `"modules"` (anything else)."""
+        """`"transformer"`, `"blocks"` (attention not readable) or `"modules"` (anything else)."""
         if not self.blocks:
             return "modules"
-        return "transformer" if any(block.attention for block in self.blocks) else "blocks"
+        return "transformer" if self._facts else "blocks"
 
     @property
     def n_layers(self) -> int:
@@ -229,16 +244,12 @@ class Anatomy:
             )
         place = block.places.get(name)
         if name == "z" and place is not None:
-            if facts is None:
-                return None
             width = self._shapes[place.path, "input"][-1]
-            return Location(
-                place.path,
-                "input",
-                heads=facts.heads,
-                d_head=width // facts.heads,
-                layout=place.layout,
-            )
+            config = getattr(self.root, "config", None)
+            heads = facts.heads if facts else int(getattr(config, "num_attention_heads", 0) or 0)
+            if not heads or width % heads:
+                return None
+            return replace(place, heads=heads, d_head=width // heads)
         return place
 
     def locate(self, site: str | Site, layer: int | None = None) -> Location:
@@ -278,7 +289,7 @@ class Anatomy:
         if wanted.name in WITHOUT_LAYER:
             place = self._place(wanted.name, None)
         elif not self.blocks:
-            raise missing(wanted, self.sites, "no list of repeated blocks was found")
+            raise missing(wanted, self.sites, self._no_blocks())
         elif wanted.layer is None:
             raise SiteError(
                 f"{wanted.name!r} needs a layer: '{wanted.name}.0' to "
@@ -294,9 +305,17 @@ class Anatomy:
             raise missing(wanted, self.sites, self._reason(wanted))
         return place
 
+    def _no_blocks(self) -> str:
+        if self.stack is None:
+            return "no list of repeated blocks was found"
+        because = f" ({self.trouble})" if self.trouble else ""
+        return f"it has not run yet{because}: give Anatomy.of(model, example=...) an input"
+
     def _reason(self, site: Site) -> str:
         if site.layer is None:
             return self._why_not.get(site.name, "")
+        if site.name == "bias" and site.layer in self._facts:
+            return "its attention adds no learned position bias to the scores"
         return self.blocks[site.layer].why_not.get(site.name, "")
 
     def _locate_module(self, site: Site) -> Location:

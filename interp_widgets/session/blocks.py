@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from interp_widgets.session.location import Location
+from interp_widgets.session.sites import STANDARD
 
 if TYPE_CHECKING:
     from interp_widgets.session.trial import Event, Trial
@@ -69,6 +70,10 @@ def read_block(trial: Trial, path: str, attention: str | None) -> Block:
         for name in ("resid_pre", "resid_post", "attn_out", "resid_mid", "mlp_out", "mlp_post"):
             block.why_not[name] = "the block did not run, or does not take and return tensors"
         return block
+    if trial.calls[path] > 1:
+        reason = f"the same block runs {trial.calls[path]} times in one forward pass"
+        block.why_not = dict.fromkeys(STANDARD, reason)
+        return block
     block.places["resid_pre"] = Location(path, "input")
     block.places["resid_post"] = Location(path, "output", after.index)
     inside = trial.within(path)
@@ -77,13 +82,13 @@ def read_block(trial: Trial, path: str, attention: str | None) -> Block:
         for e in inside
         if e.port == "output" and trial.is_norm(e.path) and not _below(e.path, attention)
     )
+    tapped = "no module of its blocks calls transformers' attention function"
+    block.why_not.update(dict.fromkeys(("q", "k", "v", "bias", "pattern"), tapped))
     if attention is None:
-        for name in ("attn_out", "z", "q", "k", "v", "bias", "pattern", "resid_mid"):
-            block.why_not[name] = "no module of its blocks calls transformers' attention function"
+        block.why_not.update(dict.fromkeys(("attn_out", "z", "resid_mid"), tapped))
         for name in ("mlp_post", "mlp_out"):
             block.why_not[name] = "without a known attention no part of its blocks is the MLP"
         return block
-    block.why_not["bias"] = "its attention adds no learned position bias to the scores"
     block.norm_after = any(
         e.storage == after.storage and e.path in block.norms for e in inside if e.port == "output"
     )
@@ -112,13 +117,12 @@ def _read_attention(trial: Trial, block: Block, inside: list[Event], before: Eve
             None,
         )
     if projection is None:
-        block.why_not.update(
-            dict.fromkeys(("z", "attn_out"), "its attention has no output projection")
-        )
-        return core
-    block.output_projection = projection.path
-    block.places["z"] = Location(projection.path, "input", layout="batch position (head d_head)")
-    last = _through_norms(trial, block, inside, projection)
+        block.why_not["z"] = "its attention calls no output projection"
+    else:
+        block.output_projection = projection.path
+        layout = "batch position (head d_head)"
+        block.places["z"] = Location(projection.path, "input", layout=layout)
+    last = _through_elementwise(trial, inside, projection or core)
     if last.shape == before.shape:
         block.places["attn_out"] = Location(last.path, "output", last.index)
     else:
@@ -128,18 +132,18 @@ def _read_attention(trial: Trial, block: Block, inside: list[Event], before: Eve
     return max((last, core), key=lambda e: e.order)
 
 
-def _through_norms(trial: Trial, block: Block, inside: list[Event], start: Event) -> Event:
-    """Follow a tensor through output norms (Gemma 2, OLMo 2) to what is added to the stream."""
+def _through_elementwise(trial: Trial, inside: list[Event], start: Event) -> Event:
+    """Follow a tensor through output norms (Gemma 2) and scales (DINOv2) to what is added."""
     last = start
     for event in inside:
         if (
             event.port == "input"
             and event.order > last.order
             and event.storage == last.storage
-            and event.path in block.norms
+            and trial.is_elementwise(event.path)
         ):
             end = trial.at(event.path, "output")
-            if end is not None:
+            if end is not None and end.storage != last.storage:
                 last = end
     return last
 
@@ -163,7 +167,7 @@ def _read_middle(trial: Trial, block: Block, inside: list[Event], end: Event) ->
             block.parallel = True
             block.why_not["resid_mid"] = "attention and MLP run side by side on resid_pre"
             return
-    block.why_not["resid_mid"] = "its blocks have no MLP after attention"
+    block.why_not["resid_mid"] = "no module after attention reads [batch, position, d_model]"
 
 
 def _read_mlp(trial: Trial, block: Block, inside: list[Event], before: Event, after: Event) -> None:
@@ -177,12 +181,16 @@ def _read_mlp(trial: Trial, block: Block, inside: list[Event], before: Event, af
     writer = None if last is None else _writer(streams, last)
     attention_out = block.places.get("attn_out")
     if writer is None or (attention_out is not None and writer.path == attention_out.path):
-        block.why_not.update(dict.fromkeys(("mlp_post", "mlp_out"), "its blocks have no MLP"))
+        block.why_not.update(
+            dict.fromkeys(
+                ("mlp_post", "mlp_out"), "no MLP of its blocks writes [batch, position, d_model]"
+            )
+        )
         return
     block.places["mlp_out"] = Location(writer.path, "output", writer.index)
     source: Event | None = writer
-    if writer.path in block.norms:
-        read = trial.at(writer.path, "input")
+    while source is not None and trial.is_elementwise(source.path):
+        read = trial.at(source.path, "input")
         source = None if read is None else _writer(streams, read)
     if source is not None and trial.is_linear(source.path):
         block.down_projection = source.path
@@ -192,7 +200,7 @@ def _read_mlp(trial: Trial, block: Block, inside: list[Event], before: Event, af
     else:
         block.mlp = None if source is None else source.path
         block.why_not["mlp_post"] = (
-            "its MLP is a mixture of experts, which run on a few tokens each"
+            "its MLP does not end in one matrix for all tokens (a mixture of experts)"
         )
 
 
@@ -214,16 +222,15 @@ def _below(path: str, parent: str | None) -> bool:
 
 
 def block_lists(root: nn.Module) -> dict[str, int]:
-    """Return the paths of the outermost lists of equal blocks, with their parameter counts."""
+    """Return the paths of the outermost lists of repeated blocks, with their parameter counts."""
     found: dict[str, int] = {}
     for path, module in root.named_modules():
         inside = any(path.startswith(f"{outer}.") for outer in found)
         if inside or not isinstance(module, nn.ModuleList) or len(module) == 0:
             continue
-        if (
-            len({type(child) for child in module}) == 1
-            and next(module[0].children(), None) is not None
-        ):
+        kinds = {type(child) for child in module}
+        nested = next(module[0].children(), None) is not None
+        if nested and (len(kinds) == 1 or len(kinds) < len(module)):
             found[path] = sum(p.numel() for p in module.parameters())
     return found
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from interp_widgets.session.capture import capture
-from interp_widgets.session.trial import example_inputs
+from interp_widgets.session.sites import Site
+from interp_widgets.session.trial import evaluating, example_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interp_widgets.session.anatomy import Anatomy
-    from interp_widgets.session.sites import Site
 
 
 @dataclass
@@ -50,7 +50,9 @@ def check(anatomy: Anatomy, batch: Mapping[str, Any] | Tensor | None = None) -> 
     anatomy.prepare(inputs)
     report = Check()
     sites = [site for site in anatomy.expand(anatomy.sites) if site.name != "pattern"]
-    for site, value in capture(anatomy.traceable(), anatomy, inputs, sites, squeeze=True).items():
+    with evaluating(anatomy.root):
+        got = capture(anatomy.traceable(), anatomy, inputs, sites, squeeze=True)
+    for site, value in got.items():
         expected = _expected(anatomy, site) if value.ndim == len(site.dims) else {}
         wrong = next((d for d, n in expected.items() if value.shape[site.dims.index(d)] != n), None)
         if wrong is not None:
@@ -59,8 +61,25 @@ def check(anatomy: Anatomy, batch: Mapping[str, Any] | Tensor | None = None) -> 
             report.problems[str(site)] = "it holds values that are not finite"
         else:
             report.works.setdefault(site.name, tuple(value.shape))
+    if not anatomy.post_norm:
+        _check_sums(anatomy, got, report)
     report.seconds = time.perf_counter() - begin
     return report
+
+
+def _check_sums(anatomy: Anatomy, got: dict[Site, Tensor], report: Check) -> None:
+    """Notice models that do more than add: scale (Granite), overwrite (Falcon)."""
+    for layer in range(anatomy.n_layers):
+        names = ("resid_pre", "attn_out", "mlp_out", "resid_post")
+        parts = [got.get(Site(name, layer)) for name in names]
+        if any(part is None or part.shape != parts[0].shape for part in parts):  # type: ignore[union-attr]
+            continue
+        *added, after = [part.double() for part in parts if part is not None]
+        if (sum(added) - after).abs().max() > 0.02 * after.abs().max():
+            report.problems[f"resid_post.{layer}"] = (
+                "it is not resid_pre + attn_out + mlp_out: the model scales or overwrites them, "
+                "or adds more (cross-attention)"
+            )
 
 
 def _expected(anatomy: Anatomy, site: Site) -> dict[str, int]:
@@ -68,7 +87,7 @@ def _expected(anatomy: Anatomy, site: Site) -> dict[str, int]:
     facts = None
     if site.layer in anatomy.layers_of("q"):
         facts = anatomy.attention(int(site.layer or 0))
-    known: dict[str, int | None] = {"d_model": anatomy.d_model}
+    known: dict[str, int | None] = {}
     if facts is not None:
         known |= {"head": facts.heads, "kv_head": facts.kv_heads}
         known |= {"d_head": facts.d_head if site.name in ("q", "k") else facts.d_value}

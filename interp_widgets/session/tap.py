@@ -97,8 +97,9 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
     mask = rest[0] if rest else kwargs.get("attention_mask")
     scaling = kwargs.get("scaling")
     softcap, window = kwargs.get("softcap"), kwargs.get("sliding_window")
+    bias = kwargs.get("position_bias")
     causal, sinks = kwargs.get("is_causal"), kwargs.get("s_aux")
-    if isinstance(mask, Tensor) and mask.shape[-2] > 1:
+    if isinstance(mask, Tensor) and mask.shape[-2] > 1 and not mask.is_meta:
         causal = hides_the_future(mask)
     elif causal is None:
         causal = getattr(module, "is_causal", True)
@@ -111,9 +112,8 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
         softcap=None if softcap is None else float(softcap),
         window=None if window is None else int(window),
         causal=bool(causal),
-        sinks=() if sinks is None else tuple(sinks.detach().float().flatten().tolist()),
-        bias=isinstance(kwargs.get("position_bias"), Tensor)
-        and bool(torch.any(kwargs["position_bias"] != 0)),
+        sinks=() if sinks is None or sinks.is_meta else tuple(sinks.float().flatten().tolist()),
+        bias=isinstance(bias, Tensor) and (bias.is_meta or bool(torch.any(bias != 0))),
     )
 
 

@@ -6,6 +6,7 @@ measured, not guessed from names.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -54,10 +55,13 @@ class Trial:
         Begin and end of the first call of every module that ran, in order.
     modules
         Modules by path.
+    calls
+        How often each module ran.
     """
 
     events: list[Event] = field(default_factory=list)
     modules: dict[str, nn.Module] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._by_key = {(event.path, event.port): event for event in self.events}
@@ -96,6 +100,17 @@ class Trial:
             self.is_leaf(path)
             and (weight is None or weight.ndim == 1)
             and "norm" in type(self.modules[path]).__name__.lower()
+            and before is not None
+            and after is not None
+            and before.shape == after.shape
+        )
+
+    def is_elementwise(self, path: str) -> bool:
+        """Whether the module scales or shifts entries and nothing more (norm, LayerScale)."""
+        before, after = self.at(path, "input"), self.at(path, "output")
+        return (
+            self.is_leaf(path)
+            and all(p.ndim < 2 for p in self.modules[path].parameters())
             and before is not None
             and after is not None
             and before.shape == after.shape
@@ -142,6 +157,7 @@ def run(root: nn.Module, inputs: Mapping[str, Any] | Tensor) -> Trial:
     events: list[Event] = []
     modules = dict(root.named_modules())
     seen: set[tuple[str, str]] = set()
+    calls: dict[str, int] = {}
 
     def record(path: str, port: str, tensor: Tensor | None, index: int | str | None) -> None:
         if (path, port) not in seen:
@@ -151,6 +167,7 @@ def run(root: nn.Module, inputs: Mapping[str, Any] | Tensor) -> Trial:
     def watch(path: str, module: nn.Module) -> list[RemovableHandle]:
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             first = args[0] if args else next(iter(kwargs.values()), None)
+            calls[path] = calls.get(path, 0) + 1
             record(path, "input", first if isinstance(first, Tensor) else None, None)
 
         def after(_: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -169,7 +186,7 @@ def run(root: nn.Module, inputs: Mapping[str, Any] | Tensor) -> Trial:
     finally:
         for handle in handles:
             handle.remove()
-    return Trial(events, modules)
+    return Trial(events, modules, calls)
 
 
 @contextmanager
@@ -184,7 +201,7 @@ def evaluating(root: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def example_inputs(root: nn.Module, positions: int = POSITIONS) -> dict[str, Tensor] | None:
+def example_inputs(root: nn.Module, positions: int = POSITIONS) -> dict[str, Any] | None:
     """Make the smallest input that a transformers model takes, or None if its inputs are not known.
 
     Parameters
@@ -203,11 +220,16 @@ def example_inputs(root: nn.Module, positions: int = POSITIONS) -> dict[str, Ten
     text = getattr(config, "text_config", config)
     vision = getattr(config, "vision_config", config)
     both = text is not config and vision is not config
-    inputs: dict[str, Tensor] = {}
+    inputs: dict[str, Any] = {}
     if main == "input_ids" or both:
         # From 1: many tokenizers pad with 0, and padding without a mask draws a warning.
         ids = (1 + torch.arange(positions)) % max(int(getattr(text, "vocab_size", positions)), 1)
         inputs["input_ids"] = ids[None].to(device)
+        takes_cache = "use_cache" in inspect.signature(type(root).forward).parameters
+        if (
+            takes_cache and device.type != "meta"
+        ):  # without cache, masks are read, which meta cannot
+            inputs["use_cache"] = False
         if getattr(config, "is_encoder_decoder", False) and not main_is_encoder(root):
             inputs["decoder_input_ids"] = inputs["input_ids"]
     if main == "pixel_values" or both:
@@ -223,6 +245,4 @@ def example_inputs(root: nn.Module, positions: int = POSITIONS) -> dict[str, Ten
 
 def main_is_encoder(root: nn.Module) -> bool:
     """Whether an encoder-decoder family's model is its encoder alone (`T5EncoderModel`)."""
-    import inspect
-
     return "decoder_input_ids" not in inspect.signature(type(root).forward).parameters

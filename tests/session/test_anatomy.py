@@ -195,7 +195,8 @@ def test_an_encoder_decoder_opens_on_either_side():
     assert (encoder.n_layers, decoder.n_layers) == (2, 3)
     assert (encoder.causal, decoder.causal) == (False, True)
     assert decoder.locate("mlp_out", 2).path == "decoder.block.2.layer.2.DenseReluDense.wo"
-    assert encoder.check().problems == decoder.check().problems == {}
+    assert encoder.check().problems == {}
+    assert "cross-attention" in decoder.check().problems["resid_post.0"]
 
 
 def test_a_model_without_weights_is_understood_too():
@@ -233,7 +234,10 @@ class Toy(nn.Module):
 def test_somebodys_own_transformer_has_its_residual_stream():
     anatomy = Anatomy.of(nnsight.NNsight(Toy().eval()), example=torch.arange(7)[None])
     assert (anatomy.kind, anatomy.embed) == ("blocks", "embed")
-    assert set(anatomy.sites) == {"embed", "resid_pre", "resid_post", "logits"}
+    missing = {"q", "k", "v", "z", "bias", "pattern"}
+    assert set(anatomy.sites) == set(STANDARD) - missing
+    assert anatomy.post_norm
+    assert anatomy.check(torch.arange(7)[None]).problems == {}
     assert anatomy.locate("encoder.layers.1.linear1").path == "encoder.layers.1.linear1"
     with pytest.raises(SiteError, match="attention function"):
         anatomy.locate("q.0")
@@ -281,3 +285,81 @@ def test_a_position_bias_by_distance_is_compressed_and_anything_else_refused():
     torch.testing.assert_close(by_distance(table[:, 5 + j - i]), table)
     with pytest.raises(ValueError, match="more than the distance"):
         by_distance(torch.randn(3, 6, 6))
+
+
+def tiny(architecture, config, **settings):
+    import transformers
+
+    shared = {"vocab_size": 61, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 56,
+    }
+    made = getattr(transformers, config)(**{**shared, **sizes, **settings})
+    torch.manual_seed(0)
+    return getattr(transformers, architecture)(made).eval()
+
+
+def test_a_model_that_scales_what_it_adds_is_noticed():
+    model = tiny(
+        "GraniteForCausalLM", "GraniteConfig", num_key_value_heads=2, residual_multiplier=0.25
+    )
+    assert "scales" in Anatomy.of(model).check().problems["resid_post.1"]
+    model = tiny("GraniteForCausalLM", "GraniteConfig", num_key_value_heads=2)
+    assert Anatomy.of(model).check().problems == {}
+
+
+def test_an_attention_of_its_own_making_keeps_every_site_but_the_pattern():
+    """GPT-J does not go through transformers' attention function in this version."""
+    model = tiny("GPTJForCausalLM", "GPTJConfig", n_embd=32, n_layer=3, n_head=4, rotary_dim=4)
+    anatomy = Anatomy.of(model)
+    assert anatomy.kind == "blocks"
+    assert set(anatomy.sites) == set(STANDARD) - {"q", "k", "v", "bias", "pattern", "resid_mid"}
+    assert (anatomy.locate("z", 1).heads, anatomy.locate("z", 1).d_head) == (4, 8)
+    assert anatomy.check().problems == {}
+    with pytest.raises(SiteError, match="attention function"):
+        anatomy.locate("pattern.0")
+
+
+def test_blocks_that_run_more_than_once_are_not_taken_for_layers():
+    anatomy = Anatomy.of(tiny("AlbertForMaskedLM", "AlbertConfig", embedding_size=20))
+    with pytest.raises(SiteError, match="same block runs 3 times"):
+        anatomy.locate("resid_post.0")
+
+
+def test_blocks_of_two_kinds_have_the_sites_they_have():
+    """Jamba alternates attention with Mamba."""
+    experts = {
+        "num_experts": 2,
+        "num_experts_per_tok": 1,
+        "use_mamba_kernels": False,
+        "mamba_d_state": 4,
+    }
+    layout = {
+        "attn_layer_period": 2,
+        "attn_layer_offset": 1,
+        "expert_layer_period": 9,
+        "expert_layer_offset": 1,
+    }
+    anatomy = Anatomy.of(
+        tiny("JambaForCausalLM", "JambaConfig", num_key_value_heads=2, **experts, **layout)
+    )
+    assert anatomy.layers_of("pattern") == (1,)
+    assert [str(s) for s in anatomy.expand("z")] == ["z.1"]
+    with pytest.raises(SiteError, match=r"no site 'z.0'"):
+        anatomy.locate("z.0")
+
+
+def test_a_model_whose_trial_fails_still_opens_and_says_why():
+    model = families.build("gpt2")
+
+    def refuse(*_, **__):
+        raise RuntimeError("needs a picture too")
+
+    model.forward = refuse
+    anatomy = Anatomy.of(model)
+    assert anatomy.sites == ()
+    with pytest.raises(SiteError, match=r"needs a picture too.*example="):
+        anatomy.locate("resid_post.0")
