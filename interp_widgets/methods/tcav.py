@@ -88,9 +88,13 @@ def welch_p(a: np.ndarray, b: np.ndarray) -> float:
     """Return the p of a two-sided Welch test; without any variance 1 if the means agree, else 0."""
     from scipy import stats
 
-    if a.var() == 0 and b.var() == 0:
-        return float(a.mean() == b.mean())
-    return float(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    n, m = len(a), len(b)
+    u, v = float(a.var(ddof=1)) / n, float(b.var(ddof=1)) / m
+    difference = float(a.mean() - b.mean())
+    if u + v == 0:
+        return float(difference == 0)
+    freedom = (u + v) ** 2 / (u**2 / (n - 1) + v**2 / (m - 1))
+    return float(2 * stats.t.sf(abs(difference) / np.sqrt(u + v), freedom))
 
 
 def correct(p: np.ndarray, how: Correction = "holm") -> np.ndarray:

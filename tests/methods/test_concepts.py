@@ -1,0 +1,351 @@
+"""Concepts with a known effect: planted images, arrays, prompts of a language model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from interp_widgets.methods import cav, tcav
+from interp_widgets.methods.concepts import concepts
+from interp_widgets.results.base import load
+from interp_widgets.session.session import Session
+from interp_widgets.session.sites import SiteError
+from tests import families
+
+SIZE, STAMPS = 16, 6
+
+
+def images(count, seed, **fixed):
+    """Noise with 3×3 stamps, each there half of the time; the class is two or more of stamps 0–2."""
+    rng = np.random.default_rng(seed)
+    patterns = np.random.default_rng(0).choice([-1.5, 1.5], size=(STAMPS, 3, 3))
+    pixels = rng.normal(0, 0.3, size=(count, SIZE, SIZE))
+    present = rng.random((count, STAMPS)) < 0.5
+    cells = np.stack([rng.permutation((SIZE // 4) ** 2)[:STAMPS] for _ in range(count)])
+    shift = rng.integers(0, 2, size=(count, STAMPS, 2))
+    for stamp, value in fixed.items():
+        present[:, int(stamp[1:])] = value
+    for i, stamp in np.argwhere(present):
+        row, column = np.divmod(cells[i, stamp], SIZE // 4) * np.array([4]) + shift[i, stamp]
+        pixels[i, row : row + 3, column : column + 3] = patterns[stamp]
+    label = (present[:, :3].sum(1) >= 2).astype(np.int64)
+    return torch.tensor(pixels, dtype=torch.float32)[:, None], torch.tensor(label), present
+
+
+class Stamps(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 20, 3),
+            nn.ReLU(),
+            nn.Conv2d(20, 32, 3),
+            nn.ReLU(),
+            nn.AdaptiveMaxPool2d(1),
+            nn.Flatten(),
+        )
+        self.head = nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+@pytest.fixture(scope="module")
+def stamps():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # convolutions this small are slower on several, and far slower on busy ones
+    torch.manual_seed(0)
+    model = Stamps()
+    x, y, _ = images(3000, 1)
+    steps = 8 * (len(x) // 64)
+    optimiser = torch.optim.Adam(model.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(8):
+        order = torch.randperm(len(x), generator=generator)
+        for at in range(0, len(x) - 63, 64):
+            rows = order[at : at + 64]
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+            optimiser.step()
+            schedule.step()
+    x, y, _ = images(500, 2)
+    with torch.no_grad():
+        assert float((model(x).argmax(1) == y).float().mean()) > 0.95
+    yield Session(model)
+    torch.set_num_threads(threads)
+
+
+def test_planted_stamps_get_their_true_effect(stamps):
+    """The check of concepts-common: effects tell what p-values do not."""
+    count = 200
+    positive, negative, true = {}, {}, []
+    model = stamps.anatomy.root
+    for stamp in range(STAMPS):
+        with_it, without = (
+            images(count, 7 + stamp, **{f"s{stamp}": value})[0] for value in (True, False)
+        )
+        with torch.no_grad():
+            margin = [float((model(x)[:, 1] - model(x)[:, 0]).mean()) for x in (with_it, without)]
+        true.append(margin[0] - margin[1])
+        positive[f"stamp {stamp}"] = [stamps.prompt(x[None]) for x in with_it]
+        negative[f"stamp {stamp}"] = [stamps.prompt(x[None]) for x in without]
+    found = concepts(positive, negative, site="body", target=(1, 0), runs=60, probe="planted")
+    table = {name: found.numpy(name)[:, 0] for name in found.arrays if name != "vectors"}
+    effect = table["effect"]
+    np.testing.assert_allclose(effect[:3], true[:3], rtol=0.15)
+    assert (np.abs(effect[3:]) < 1).all()
+    assert (np.abs(np.array(true[3:])) < 1).all()
+    assert np.abs(effect[:3]).min() > np.abs(effect[3:]).max()
+    assert ((table["low"] < effect) & (effect < table["high"])).all()
+    assert (table["score"][:3] > 0.95).all()
+    assert (np.abs(table["score_null"] - 0.5) < 0.2).all()
+    assert (table["accuracy"][:3] > 0.9).all()
+    assert (table["linear_effect"][:3] > 1).all()
+
+    # The sign count with its p-values names concepts that do not matter; the effect sorts them out.
+    assert table["significant"][:3].all()
+    assert table["significant"][3:].any()
+    assert [found.flag(i, 0) for i in range(3)] == ["relevant"] * 3
+    for i in range(3, STAMPS):
+        weak = "significant but negligible" if table["significant"][i] else "not significant"
+        assert found.flag(i, 0) == weak
+    assert found.meta["probe"]["name"] == "planted"
+    assert found.layers == ["body"]
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return Session(families.build("llama"))
+
+
+def prompts(session, count, seed, last=None, lengths=(4, 7)):
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        ids = rng.integers(3, 61, size=rng.integers(*lengths)).tolist()
+        made.append(session.prompt([*ids, last] if last else ids, answer=5, foil=9))
+    return made
+
+
+def test_effects_are_what_removing_the_pattern_does_to_the_model(llama):
+    """Recomputed with plain hooks, prompt by prompt, for every layer."""
+    positive, negative = prompts(llama, 6, 0, last=11), prompts(llama, 5, 1)
+    found = concepts({"ends in 11": positive}, negative, target="logit_difference", runs=5)
+    model = llama.anatomy.root
+    assert found.layers == ["0", "1", "2"]
+
+    def run(prompt, layer, change=None):
+        seen = {}
+
+        def hook(_module, _args, output):
+            hidden = output[0] if isinstance(output, tuple) else output
+            seen["at"] = hidden[0, -1].detach().clone()
+            if change is not None:
+                hidden = hidden.clone()
+                hidden[0, -1] -= torch.from_numpy(change).float()
+                return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+            return None
+
+        handle = model.model.layers[layer].register_forward_hook(hook)
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt.ids])).logits[0, -1]
+        handle.remove()
+        return float(logits[5] - logits[9]), seen["at"].double().numpy()
+
+    for layer in range(3):
+        own = [run(p, layer) for p in positive]
+        other = np.stack([run(p, layer)[1] for p in negative])
+        acts = np.stack([a for _, a in own])
+        pattern = acts.mean(0) - other.mean(0)
+        vector = found.vector("ends in 11", layer)
+        np.testing.assert_allclose(vector, pattern / np.linalg.norm(pattern), atol=1e-4)
+        part = np.random.default_rng(0).permutation(np.arange(6) % 5)
+        lost = [
+            value - run(p, layer, acts[part != part[i]].mean(0) - other.mean(0))[0]
+            for i, (p, (value, _)) in enumerate(zip(positive, own, strict=True))
+        ]
+        assert found.arrays["effect"][0, layer] == pytest.approx(np.mean(lost), rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("site", ["resid_mid", "z", "q", "mlp_post", "embed"])
+def test_gradients_at_any_site_predict_small_changes(llama, site):
+    from interp_widgets.methods.concept_site import ConceptSite, target_of
+
+    where = ConceptSite(llama, site, None if site == "embed" else [0, 2], -2)
+    some = prompts(llama, 3, 4)
+    target, _ = target_of(llama, [7, 8])
+    gradients, values = where.gradients(some, target)
+    acts = where.activations(some)
+    assert gradients.shape == acts.shape
+    np.testing.assert_allclose(values, where.values(some, target), rtol=1e-4, atol=1e-4)
+    rng = np.random.default_rng(0)
+    for layer in range(len(where.places)):
+        change = rng.normal(size=acts[layer].shape) * 1e-2 * np.abs(acts[layer]).mean()
+        moved = [where.without(some, target, layer, sign * change) for sign in (-1, 1)]
+        expected = (gradients[layer] * change).sum(-1)
+        np.testing.assert_allclose(
+            (moved[0] - moved[1]) / 2, expected, atol=0.03 * np.abs(expected).max()
+        )
+
+
+def test_the_mean_over_positions_leaves_padding_out(llama):
+    from interp_widgets.methods.concept_site import ConceptSite
+
+    some = prompts(llama, 4, 5, lengths=(3, 9))
+    assert len({len(p) for p in some}) > 1
+    where = ConceptSite(llama, "resid_post", [1], "mean")
+    together = where.activations(some)[0]
+    for prompt, row in zip(some, together, strict=True):
+        alone = llama.capture(prompt, "resid_post.1")["resid_post.1"].mean(0)
+        np.testing.assert_allclose(row, alone.numpy(), atol=1e-4)
+
+
+def test_labels_make_each_name_a_concept(llama):
+    some = (
+        prompts(llama, 6, 0, last=11)
+        + prompts(llama, 6, 1, last=12)
+        + prompts(llama, 6, 2, last=13)
+    )
+    labels = ["a"] * 6 + ["b"] * 6 + ["c"] * 6
+    found = concepts(some, labels=labels, site="embed", filter="logistic")
+    assert found.concepts == ["a", "b", "c"]
+    assert found.meta["probe"]["n_positive"] == {"a": 6, "b": 6, "c": 6}
+    assert found.layers == ["embed"]
+    assert (found.arrays["accuracy"] == 1).all()  # the last token's own embedding
+    assert found.score_name == "held-out accuracy"
+    same = concepts({"a": some[:6], "rest": some[6:]}, site="embed", filter="logistic")
+    np.testing.assert_allclose(found.vector("a", 0), same.vector("a", 0), atol=1e-5)
+
+
+def planted_arrays(seed=0, n=60, d=20, gap=1.5):
+    rng = np.random.default_rng(seed)
+    axis = rng.normal(size=d)
+    axis /= np.linalg.norm(axis)
+    scale = np.linspace(0.5, 3, d)
+    negative = rng.normal(size=(n, d)) * scale
+    positive = rng.normal(size=(n, d)) * scale + gap * axis
+    nothing = rng.normal(size=(n, d)) * scale
+    return positive, nothing, negative, axis
+
+
+def test_arrays_of_any_origin_are_told_apart_without_a_model(tmp_path):
+    positive, nothing, negative, axis = planted_arrays(gap=6)
+    found = concepts({"real": positive, "nothing": nothing}, torch.tensor(negative))
+    assert found.flag(0, 0) == "relevant"
+    assert found.flag(1, 0) == "not significant"
+    assert found.vector("real", 0) @ axis > 0.9
+    assert found.arrays["low"][0, 0] > 1
+    assert found.session is None
+    again = load(found.save(tmp_path / "c"))
+    assert again.frame().equals(found.frame())
+    layered = concepts(
+        {"x": np.stack([positive, nothing], 1)}, np.stack([negative] * 2, 1), layers=[3, 9]
+    )
+    assert layered.layers == ["3", "9"]
+    assert layered.arrays["accuracy"][0, 0] > layered.arrays["accuracy"][0, 1]
+
+
+@pytest.mark.parametrize("filter", cav.FILTERS)
+def test_every_filter_points_towards_the_concept(filter):  # noqa: A002
+    positive, nothing, negative, axis = planted_arrays(gap=6)
+    vector = cav.direction(positive, negative, filter)
+    assert np.linalg.norm(vector) == pytest.approx(1)
+    assert vector @ axis > 0.5
+    own, other = cav.held_out_projections(positive, negative, filter)
+    assert cav.balanced_accuracy(own, other) > 0.8
+    chance = cav.balanced_accuracy(*cav.held_out_projections(nothing, negative, filter))
+    assert abs(chance - 0.5) < 0.2
+    wide = cav.direction(positive[:6], negative[:6], filter)  # more dimensions than examples
+    assert np.isfinite(wide).all()
+
+
+def test_ridge_is_the_same_in_both_spaces():
+    positive, _, negative, _ = planted_arrays(n=20, d=40)
+    wide = cav._ridge(positive, negative)
+    pad = cav._stack(positive, negative)[0]
+    x = pad - pad.mean(0)
+    y = np.r_[np.ones(20), -np.ones(20)] / np.sqrt(40)
+    x = x / np.sqrt(40)
+    penalty = 0.01 * (x**2).sum() / 40
+    np.testing.assert_allclose(wide, np.linalg.solve(x.T @ x + penalty * np.eye(40), x.T @ y))
+
+
+def test_corrections_are_those_of_the_textbook():
+    p = np.array([[0.01, 0.04], [np.nan, 0.03]])
+    np.testing.assert_allclose(tcav.correct(p, "bonferroni"), [[0.03, 0.12], [np.nan, 0.09]])
+    np.testing.assert_allclose(tcav.correct(p, "holm"), [[0.03, 0.06], [np.nan, 0.06]])
+    with pytest.raises(ValueError, match="holm"):
+        tcav.correct(p, "none")
+
+
+def test_the_welch_test_is_scipys():
+    a, b = np.random.default_rng(0).normal(size=(2, 12)) * [[1], [3]] + [[0], [1]]
+    b = b[:7]
+    assert tcav.welch_p(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    assert tcav.welch_p(np.ones(3), np.ones(4)) == 1
+    assert tcav.welch_p(np.ones(3), np.zeros(4)) == 0
+
+
+def test_a_bootstrap_interval_is_near_the_normal_one():
+    sample = np.random.default_rng(0).normal(3, 2, size=400)
+    low, high = tcav.bootstrap((sample,), np.mean)
+    expected = stats.norm.interval(0.95, sample.mean(), sample.std() / 20)
+    np.testing.assert_allclose([low, high], expected, atol=0.05)
+
+
+def test_random_vectors_are_not_significant_more_often_than_they_should():
+    rng = np.random.default_rng(0)
+    gradients = rng.normal(size=(80, 10)) + 0.5
+    small = 0
+    for seed in range(20):
+        positive, negative = rng.normal(size=(2, 60, 10))
+        small += tcav.tcav_test(positive, negative, gradients, runs=20, seed=seed).p < 1e-6
+    test = tcav.tcav_test(positive + 2, negative, gradients)
+    assert small < 10
+    assert test.p < 1e-6
+    assert test.scores.mean() > 0.9
+    assert tcav.tcav_score(np.zeros((3, 10)), np.ones(10)) == 0.5
+
+
+def test_bad_input_is_named(llama):
+    positive, negative = prompts(llama, 6, 0), prompts(llama, 6, 1)
+    with pytest.raises(ValueError, match="2 examples with the concept"):
+        concepts({"few": positive[:2]}, negative)
+    with pytest.raises(ValueError, match="negative="):
+        concepts(positive)
+    with pytest.raises(ValueError, match="label for each"):
+        concepts(positive, labels=["a"])
+    with pytest.raises(ValueError, match="negative names b"):
+        concepts({"a": positive}, {"b": negative})
+    with pytest.raises(ValueError, match="needs the model"):
+        concepts({"a": np.ones((6, 3))}, np.zeros((6, 3)), target=(1, 0))
+    with pytest.raises(ValueError, match="same layers and width"):
+        concepts({"a": np.ones((6, 3))}, np.zeros((6, 4)))
+    with pytest.raises(ValueError, match="not finite"):
+        concepts({"a": np.full((6, 3), np.nan)}, np.zeros((6, 3)))
+    with pytest.raises(ValueError, match="either prompts or arrays"):
+        concepts({"a": positive}, np.zeros((6, 3)))
+    with pytest.raises(ValueError, match="same activations"):
+        concepts({"a": np.ones((6, 3))}, np.ones((6, 3)))
+    with pytest.raises(SiteError, match="no layer 7"):
+        concepts({"a": positive}, negative, layers=7)
+    with pytest.raises(IndexError, match="no position 50"):
+        concepts({"a": positive}, negative, position=50)
+    with pytest.raises(ValueError, match="no output 999"):
+        concepts({"a": positive}, negative, target=999)
+
+
+def test_a_result_is_made_again_with_the_interventions_of_now(llama):
+    positive, negative = prompts(llama, 6, 0, last=11), prompts(llama, 5, 1)
+    found = concepts({"x": positive}, negative, layers=[2], target=5, runs=4)
+    np.testing.assert_allclose(found.rerun().arrays["effect"], found.arrays["effect"], atol=1e-6)
+    llama.ablate("mlp_out", layer=1)
+    try:
+        assert not np.allclose(found.rerun().arrays["effect"], found.arrays["effect"], atol=1e-3)
+    finally:
+        llama.reset()
