@@ -78,6 +78,7 @@ class Session:
         name: str | None = None,
     ) -> None:
         self._closed = False
+        self._recent: Prompt | PromptBatch | None = None
         self._listeners = Listeners("session")
         self.engine = engines.engine(engine)
         remote = isinstance(self.engine, engines.NDIFEngine)
@@ -390,11 +391,19 @@ class Session:
     def code(self, prompt: Prompt | PromptBatch | Any = None) -> str:
         """Return plain nnsight code that reproduces the state and leaves ``logits``.
 
+        Parameters
+        ----------
+        prompt
+            What to run on, written out as ids; None takes the prompt used last.
+
+        Notes
+        -----
         It needs ``model`` (``session.model``) in scope and nothing of this package.
         """
         from interp_widgets.session.export_code import write
 
-        return write(self, None if prompt is None else self._own(prompt))
+        self._check_open()
+        return write(self, self._recent if prompt is None else self._own(prompt))
 
     # -- jobs and events -----------------------------------------------------
 
@@ -482,6 +491,7 @@ class Session:
             return
         self._closed = True
         self.cache.clear()
+        self._recent = None
         self.worker.users -= 1
         if self.worker.users <= 0:
             self.worker.stop()
@@ -522,12 +532,15 @@ class Session:
             raise SessionClosedError("this session was closed; open a new one with iw.Session(...)")
 
     def _own(self, prompt: Any) -> Any:
+        """Return a prompt of this session and remember it."""
         self._check_open()
         if isinstance(prompt, PromptBatch):
-            return prompt if prompt.session is self else self.prompts(prompt)
-        if isinstance(prompt, Prompt) and prompt.session is self:
-            return prompt
-        return self.prompt(prompt)
+            own = prompt if prompt.session is self else self.prompts(prompt)
+        else:
+            mine = isinstance(prompt, Prompt) and prompt.session is self
+            own = prompt if mine else self.prompt(prompt)
+        self._recent = own
+        return own
 
     def _items(self, interventions: Any) -> tuple[Intervention, ...]:
         self._check_open()

@@ -25,6 +25,8 @@ def check_target(
         Saying what there is.
     """
     standard = item.site in DIMS
+    if item.site == "bias":
+        raise InterventionError('the position bias cannot be changed; change "pattern" instead')
     if standard and item.site not in WITHOUT_LAYER and item.layer is None:
         last = anatomy.n_layers - 1
         raise InterventionError(f"{item.kind} {item.site!r} needs a layer: layer=0 to layer={last}")

@@ -91,8 +91,11 @@ def test_code_of_a_model_without_a_language_head():
 
 
 def test_code_needs_a_prompt_and_writes_token_strings_as_comments_only(live):
+    fresh = Session(build("gpt2"))
     with pytest.raises(PromptError, match="needs a prompt"):
-        live.code()
+        fresh.code()
+    fresh.capture(fresh.prompt(IDS), "logits")
+    assert fresh.code() == fresh.code(fresh.prompt(IDS))
     evil = SimpleNamespace(tokens=('x\n"""\nraise SystemExit #',))
     from interp_widgets.session.export_code import _prompt_comment
 
