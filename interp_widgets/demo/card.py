@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 _WHAT = {
     "demo": (
@@ -15,6 +15,19 @@ _WHAT = {
     ),
 }
 _HEADS_SHOWN = 4
+_LOOKS = 0.2
+
+GOALS: Final[dict[str, tuple[str, float]]] = {
+    "ioi": ("preferred", 0.98),
+    "greater_than": ("sharp", 0.9),
+    "gender": ("preferred", 0.98),
+    "agreement": ("preferred", 0.98),
+    "capitals": ("first", 0.98),
+    "sentiment": ("first", 0.98),
+    "colour_recall": ("first", 0.8),
+    "induction": ("first", 0.9),
+}
+"""Figure and least value that each task was meant to reach."""
 
 
 def _best(table: list[list[float]], count: int = _HEADS_SHOWN) -> list[tuple[str, float]]:
@@ -43,6 +56,13 @@ def _tasks(scores: dict[str, dict[str, float]]) -> list[str]:
         figures = f"{score['first']:.3f} | {score['preferred']:.3f} | {score['difference']:.2f}"
         lines.append(f"| {task} | {figures} |")
     sharp = scores["greater_than"]["sharp"]
+    missed = [
+        f"{task} ({figure} {scores[task][figure]:.3f}, goal {goal})"
+        for task, (figure, goal) in GOALS.items()
+        if scores[task][figure] < goal
+    ]
+    if missed:
+        lines += ["", f"**Goals not reached:** {'; '.join(missed)}."]
     lines += [
         "",
         f"Greater-than prompts with a sharp edge (also more probability in the five years just "
@@ -96,12 +116,12 @@ def _ioi(report: dict[str, Any]) -> list[str]:
     i, j = map(int, top.split("."))
     looks = {k: report["to_" + k][i][j] for k in ("IO", "S1", "S2")}
     where = max(looks, key=lambda k: looks[k])
-    verdict = (
-        "it attends to the indirect object, as a name mover of GPT-2 does"
-        if where == "IO"
-        else f"it attends most to {where}, so it is not the name mover of GPT-2, which attends to "
-        "the indirect object: the answer was already collected at another position"
-    )
+    if looks[where] < _LOOKS:
+        verdict = "it attends to none of the three names, so it is no name mover"
+    elif where == "IO":
+        verdict = "it attends to the indirect object, as a name mover of GPT-2 does"
+    else:
+        verdict = f"it attends to {where}, where a name mover of GPT-2 attends to IO"
     lines += [
         "",
         f"The head with the largest direct effect is {top} ({effect:.2f}): {verdict} "

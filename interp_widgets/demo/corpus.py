@@ -43,9 +43,14 @@ class Corpus:
         Tokenizer of the model.
     seed : int
         Seed of every draw.
+    uniform_periods : bool
+        Whether periods of repeats are uniform; otherwise log-uniform.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, seed: int, *, uniform_periods: bool = False
+    ) -> None:
+        self.uniform_periods = uniform_periods
         self.rng = random.Random(seed)
         self.backend = tokenizer.backend_tokenizer
         self.vocabulary = len(tokenizer)
@@ -89,12 +94,16 @@ class Corpus:
             weights += [0.0] * (1 + len(middle)) + [1.0, 0.0]
         return ids[:length], weights[:length]
 
+    def _period(self, length: int) -> int:
+        if self.uniform_periods:
+            return self.rng.randint(3, length // 2 - 2)
+        return int(3 * (length / 6 - 0.7) ** self.rng.random())
+
     def repeated(self, length: int) -> Row:
-        """Rows of one random block, repeated; the period is log-uniform."""
-        longest = length / 6 - 0.7
-        period = int(3 * longest ** self.rng.random())
+        """Rows of one random block, repeated."""
+        period = self._period(length)
         while held_out_length(period):
-            period = int(3 * longest ** self.rng.random())
+            period = self._period(length)
         block = self._words(period)
         ids = [0, *(block * (length // period + 1))]
         weights = [0.0] * (period + 2) + [1.0] * length

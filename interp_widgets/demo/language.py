@@ -69,7 +69,11 @@ AGREEMENT: Final[dict[Split, list[str]]] = {
         "The {H}",
         "Yesterday the {H} from the {M}",
     ],
-    "test": ["The {J} {H} near the {M}", "The {H} behind the {J} {M}", "Yesterday the {H} with the {M}"],
+    "test": [
+        "The {J} {H} near the {M}",
+        "The {H} behind the {J} {M}",
+        "Yesterday the {H} with the {M}",
+    ],
 }
 CAPITALS: Final[dict[Split, list[str]]] = {
     "train": [
@@ -79,7 +83,11 @@ CAPITALS: Final[dict[Split, list[str]]] = {
         "The big city in {C} is",
         "The capital of {C} is called",
     ],
-    "test": ["The capital of {C} is", "The king of {C} lives in", "{W} flew to {C}, to the city of"],
+    "test": [
+        "The capital of {C} is",
+        "The king of {C} lives in",
+        "{W} flew to {C}, to the city of",
+    ],
 }
 SENTIMENT: Final[dict[Split, list[tuple[str, str, str, str]]]] = {
     "train": [
@@ -175,7 +183,9 @@ def greater_than(rng: random.Random, split: Split) -> Sentence:
         century, year = rng.randint(11, 19), rng.randint(2, 97)
         if w.held_out_year(century, year) == held:
             break
-    noun = rng.choice(w.HELD_OUT_EVENTS if held else [n for n in w.EVENTS if n not in w.HELD_OUT_EVENTS])
+    noun = rng.choice(
+        w.HELD_OUT_EVENTS if held else [n for n in w.EVENTS if n not in w.HELD_OUT_EVENTS]
+    )
     template = rng.choice(GREATER_THAN[split])
 
     def make(start: int) -> str:

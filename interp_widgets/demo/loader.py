@@ -142,9 +142,7 @@ def _smollm2() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         model = type(source)(config)
     model.load_state_dict(source.state_dict(), assign=True)
     model.tie_weights()
-    for (name, new), (_, old) in zip(
-        model.named_buffers(), source.named_buffers(), strict=True
-    ):
+    for (name, new), (_, old) in zip(model.named_buffers(), source.named_buffers(), strict=True):
         owner, _, leaf = name.rpartition(".")
         if new.is_meta:
             setattr(model.get_submodule(owner), leaf, old)

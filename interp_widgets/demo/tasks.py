@@ -220,7 +220,9 @@ def generate(
     rng, pairs = random.Random(seed), Pairs()
     while len(pairs) < n:
         if pairs.drawn >= _MAX_TRIES * max(n, 10):
-            raise ValueError(f"only {len(pairs)} of {pairs.drawn} draws of {task} fit the tokenizer")
+            raise ValueError(
+                f"only {len(pairs)} of {pairs.drawn} draws of {task} fit the tokenizer"
+            )
         pairs.drawn += 1
         pair = _pair(SENTENCES[task](rng, split), corruption, tokenizer)
         if pair is not None:

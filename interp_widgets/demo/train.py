@@ -42,6 +42,8 @@ class Recipe:
         Whether a third phase mixes sentences with repeats.
     position_scale : float
         Size of the sinusoids from which the position table starts.
+    uniform_periods : bool
+        Whether periods of repeats are uniform; otherwise log-uniform.
     plant : bool
         Whether head 0.0 starts as a previous-token head (see `plant_previous_token_head`).
     muon_lr, late_muon_lr : float
@@ -65,6 +67,7 @@ class Recipe:
     repeats: int
     sentences: bool
     plant: bool
+    uniform_periods: bool = False
     position_scale: float = 0.1
     muon_lr: float = 0.005
     late_muon_lr: float = 0.01
@@ -75,7 +78,7 @@ class Recipe:
 
 
 RECIPES: Final = {
-    "demo": Recipe(4, 4, 128, True, 2400, 0, 450, True, True),
+    "demo": Recipe(4, 4, 128, True, 2400, 0, 450, True, True, uniform_periods=True),
     "induction": Recipe(2, 4, 128, False, 1200, 0, 1200, False, True),
 }
 
@@ -181,7 +184,7 @@ def train(recipe: Recipe, out: Path, log: int = 100) -> None:
 
     tok = tokenizers.build()
     model = new_model(recipe, len(tok))
-    corpus = Corpus(tok, recipe.seed)
+    corpus = Corpus(tok, recipe.seed, uniform_periods=recipe.uniform_periods)
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     first = [p for n, p in trained if n.endswith("h.0.attn.c_attn.weight")]
     matrices = [p for n, p in trained if p.dim() > 1 and ".h." in n and p is not first[0]]
@@ -216,7 +219,9 @@ def train(recipe: Recipe, out: Path, log: int = 100) -> None:
     model.train()
     for step in range(recipe.steps):
         progress = max(0.0, (step / recipe.steps - 0.4) / 0.6)
-        factor = min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        factor = min(1.0, (step + 1) / 50) * (
+            0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
+        )
         muon_lr = recipe.muon_lr if step < recipe.repeats else recipe.late_muon_lr
         peaks = [muon_lr, recipe.first_lr, recipe.adam_lr]
         for optimizer, peak in zip(optimizers, peaks, strict=True):
@@ -230,7 +235,10 @@ def train(recipe: Recipe, out: Path, log: int = 100) -> None:
             optimizer.step()
         mean = 0.98 * mean + 0.02 * loss.item() if step else loss.item()
         if (step + 1) % log == 0:
-            print(f"step {step + 1} cpu {time.process_time() - start:.0f} s loss {mean:.3f}", flush=True)
+            print(
+                f"step {step + 1} cpu {time.process_time() - start:.0f} s loss {mean:.3f}",
+                flush=True,
+            )
         if (step + 1) % (5 * log) == 0:
             save(step + 1)
     save(recipe.steps)

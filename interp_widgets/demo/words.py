@@ -24,7 +24,9 @@ OBJECTS: Final = (
     "drink book key ring ball letter basket coin hat ticket apple flower lamp map phone watch"
 ).split()
 COLOURS: Final = "red blue green yellow black white brown pink".split()
-THINGS: Final = "box cup pen chair table door shirt car boat bag house cat dog bird horse bowl".split()
+THINGS: Final = (
+    "box cup pen chair table door shirt car boat bag house cat dog bird horse bowl".split()
+)
 EVENTS: Final = (
     "war strike voyage project reign siege trial treaty journey plague drought famine debate "
     "contract mission alliance"

@@ -81,9 +81,7 @@ def test_without_tokenizer_nothing_is_filtered():
     assert pairs[0].positions == {}
 
 
-@pytest.mark.parametrize(
-    "kwargs", [{"task": "chess"}, {"split": "dev"}, {"corruption": "zero"}]
-)
+@pytest.mark.parametrize("kwargs", [{"task": "chess"}, {"split": "dev"}, {"corruption": "zero"}])
 def test_unknown_choices_are_refused(kwargs):
     with pytest.raises(ValueError, match="known"):
         tasks.generate(**{"task": "ioi", "n": 1, **kwargs})
