@@ -81,6 +81,7 @@ class View(anywidget.AnyWidget):
     selection = traitlets.Unicode().tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], default_value="auto").tag(sync=True)
 
+    _closed = True  # until the constructor is through: ipywidgets closes what failed to open
     bundle: ClassVar[str] = ""
     """Name of the bundle in ``interp_widgets/static``."""
 
@@ -339,7 +340,7 @@ class View(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop following the session and let go of the data."""
-        if getattr(self, "_closed", True):
+        if self._closed:
             return
         self._closed = True
         if self._unsubscribe is not None:

@@ -96,7 +96,8 @@ class PlaneView(View):
 
     def close(self) -> None:
         """Let go of the data and of what was measured on it."""
-        self._ranges.clear()
+        if not self.is_closed:
+            self._ranges.clear()
         super().close()
 
 

@@ -1,0 +1,188 @@
+"""Exported pages in a browser, opened from disk with no network."""
+
+import numpy as np
+import pytest
+
+import interp_widgets as iw
+from interp_widgets.results.array import ArrayResult
+from tests.views.fakes import FakeSession, ask, z_result
+from tests.views.test_heatmap import lens_result
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    """Head outputs and a lens grid; one token is a script."""
+    values = np.random.default_rng(0).standard_normal((3, 5, 2, 6)).astype("f4")
+    values[0, 1, 0, 2], values[0, 2, 0, 3] = np.nan, np.inf
+    tokens = ["a", "b", "c", "</script>", "<script>document.title='x'</script>"]
+    z = z_result(values=values, tokens=tokens)
+    path = tmp_path_factory.mktemp("page") / "views.html"
+    iw.to_html([z, lens_result()], path)
+    return path
+
+
+def cell_box(page, view, row, col, rows, cols):
+    """Centre of a cell, from the place of the grid over the canvas."""
+    box = page.locator(".iw-root").nth(view).locator("[role=grid]").bounding_box()
+    x = box["x"] + (col + 0.5) * min(box["width"] / cols, 56 if view == 0 else 120)
+    return x, box["y"] + (row + 0.5) * box["height"] / rows
+
+
+def pixels(page, view=0):
+    """How many different colours a canvas shows."""
+    return page.evaluate(
+        """i => { const c = document.querySelectorAll('.iw-root')[i].querySelector('canvas');
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+            const seen = new Set();
+            for (let k = 0; k < d.length; k += 4) seen.add(d[k] << 16 | d[k + 1] << 8 | d[k + 2]);
+            return seen.size; }""",
+        view,
+    )
+
+
+def test_both_views_are_drawn_with_their_scales(offline, page_file):
+    page = offline(page_file)
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    assert pixels(page, 0) > 20 and pixels(page, 1) > 10
+    legend = page.locator(".iw-legend").first.inner_text()
+    assert "symmetric about zero" in legend
+    assert "× 1 not a number" in legend and "∞ 1 infinite" in legend
+
+
+def test_token_text_stays_text(offline, page_file):
+    page = offline(page_file)
+    assert page.title() != "x"
+    assert page.evaluate("document.querySelectorAll('.iw-root script').length") == 0
+    page.locator(".iw-root").first.locator("[data-iw=table]").click()
+    table = page.locator(".iw-root").first.locator("table")
+    assert "3 </script>" in table.inner_text()
+
+
+def test_a_click_selects_in_the_other_view_too(offline, page_file):
+    page = offline(page_file)
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    before = page.locator("canvas").nth(1).screenshot()
+    page.mouse.click(*cell_box(page, 0, 2, 1, 5, 6))
+    page.wait_for_timeout(200)
+    assert "position 2 “c”, d_head 1" in page.locator(".iw-readout").first.inner_text()
+    assert page.locator("canvas").nth(1).screenshot() != before
+    page.mouse.move(0, 0)
+    page.mouse.click(*cell_box(page, 1, 0, 3, 3, 5))
+    ranked = page.locator(".iw-ranked-pane")
+    assert "layer 1, position 3 “d”" in ranked.inner_text()
+    assert ranked.locator("li").count() == 4
+    assert page.locator("input[aria-label=layer]").first.input_value() == "1"
+
+
+def test_steppers_walk_through_the_saved_slices(offline, page_file):
+    page = offline(page_file)
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    first = page.locator("canvas").first.screenshot()
+    page.get_by_role("button", name="Next layer").first.click()
+    page.get_by_role("button", name="Next head").first.click()
+    page.wait_for_timeout(200)
+    assert page.locator("canvas").first.screenshot() != first
+    assert page.locator(".iw-note-error").count() == 0
+
+
+def test_everything_can_be_reached_by_keyboard(offline, page_file):
+    page = offline(page_file)
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    cell = page.locator("[role=gridcell]").nth(1)
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if cell.evaluate("e => e === document.activeElement"):
+            break
+    assert cell.get_attribute("aria-label").startswith("layer 1, position 0 “a” says “ w")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowDown")
+    assert cell.get_attribute("aria-label").startswith("layer 0, position 4 “<script>”")
+    page.keyboard.press("Enter")
+    assert page.locator(".iw-ranked-pane").count() == 1
+    assert page.locator(".iw-root").nth(1).locator(".iw-tooltip").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator(".iw-root").nth(1).locator(".iw-tooltip").is_visible()
+    page.keyboard.press("Escape")
+    assert not cell.evaluate("e => e === document.activeElement")
+
+
+def test_zoom_and_drag_show_more_of_less(offline, tmp_path):
+    values = np.random.default_rng(0).standard_normal((100, 2200)).astype("f4")
+    result = ArrayResult({"values": values}, {"dims": ["position", "unit"], "title": "big"})
+    iw.to_html(result, tmp_path / "big.html")
+    page = offline(tmp_path / "big.html")
+    page.wait_for_selector(".iw-legend")
+    assert "one dot is the largest magnitude" in page.locator(".iw-legend").inner_text()
+    for _ in range(8):
+        page.get_by_role("button", name="Zoom in").click()
+    page.wait_for_timeout(200)
+    assert "one dot" not in page.locator(".iw-legend").inner_text()
+    first = page.locator("canvas").screenshot()
+    box = page.locator("canvas").bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 60, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    assert page.locator("canvas").screenshot() != first
+    page.get_by_role("button", name="Fit").click()
+    page.wait_for_timeout(200)
+    assert page.locator(".iw-note-error").count() == 0
+
+
+def test_a_changed_result_keeps_base_current_and_difference(offline, tmp_path):
+    session = FakeSession()
+    view = z_result(session).view(layer=1, head=0)
+    ask(view, "intervene", {"kind": "ablate", "site": "z", "layer": 1, "head": [0]})
+    session.step()
+    iw.to_html(view, tmp_path / "changed.html")
+    view.close()
+    page = offline(tmp_path / "changed.html")
+    page.wait_for_selector(".iw-legend")
+    silent = pixels(page)
+    page.get_by_text("Difference").click()
+    page.wait_for_timeout(200)
+    assert "change of head output" in page.locator(".iw-legend").inner_text()
+    assert pixels(page) > silent + 10
+    assert page.get_by_role("button", name="Undo").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_follows_the_reader_s_theme(offline, page_file, scheme):
+    page = offline(page_file, color_scheme=scheme)
+    assert page.locator(".iw-root").first.get_attribute("data-iw-theme") == scheme
+
+
+@pytest.mark.parametrize("width", [320, 700, 1600])
+def test_nothing_sticks_out_at_any_width(offline, page_file, width):
+    page = offline(page_file, viewport={"width": width, "height": 800})
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('.iw-root')].flatMap(root => {
+            const right = root.getBoundingClientRect().right;
+            return [...root.querySelectorAll('button, select, input, canvas, .iw-legend')]
+              .filter(e => e.offsetParent && e.getBoundingClientRect().right > right + 1
+                           && !e.classList.contains('iw-sr'))
+              .map(e => e.className + ' ' + e.textContent.slice(0, 20)); })"""
+    )
+    assert outside == []
+
+
+def test_controls_are_large_enough_and_have_names(offline, page_file):
+    page = offline(page_file)
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('.iw-root :is(button, select, input:not(.iw-sr))')]
+            .filter(e => e.offsetParent).filter(e => e.getBoundingClientRect().height < 24
+                                                    || e.getBoundingClientRect().width < 24)
+            .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert small == []
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('.iw-root :is(button, select, input)')]
+            .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length))
+            .map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert nameless == []

@@ -1,0 +1,283 @@
+"""Arrays of any shape as heatmaps: the numbers, the overview, the marks, the click."""
+
+import numpy as np
+import pytest
+import torch
+
+from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.lens import LensResult
+from interp_widgets.results.registry import VIEWS
+from interp_widgets.views.heatmap import TILE, HeatmapView
+from interp_widgets.views.lens import LensView
+from interp_widgets.views.planes import Range, plane, pooled
+from interp_widgets.views.wire import unpack
+
+from tests.views.fakes import FakeSession, ask, z_result
+
+
+def array(values, *dims, **meta):
+    return ArrayResult({"values": values}, {"dims": list(dims), "title": "t", **meta})
+
+
+def tile(view, **payload):
+    state = {k: view.state[k] for k in ("rows", "cols", "at", "pool")}
+    where = {"row": 0, "col": 0, "row_step": 1, "col_step": 1, "mode": "current", "scale": "slice"}
+    message, buffers = ask(view, "tile", {**state, **where, **payload})
+    assert message["ok"], message
+    return unpack(message["payload"], buffers)
+
+
+@pytest.fixture
+def z():
+    session = FakeSession()
+    view = HeatmapView(z_result(session), layer=2, head=1)
+    yield view
+    view.close()
+
+
+def test_head_outputs_open_as_positions_by_units_with_steppers(z):
+    assert (z.state["rows"], z.state["cols"]) == ("position", "d_head")
+    assert z.state["at"] == {"layer": 2, "head": 1}
+    np.testing.assert_array_equal(tile(z)["values"], z.current.sel(layer=2, head=1))
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols"), [("head", "layer"), ("layer", "head"), ("d_head", "layer")]
+)
+def test_any_two_dims_are_cut_as_numpy_would(z, rows, cols):
+    at = {d: 1 for d in z.current.dims if d not in (rows, cols)}
+    values = tile(z, rows=rows, cols=cols, at=at)["values"]
+    moved = np.moveaxis(
+        z.current.numpy("values"), [z.current.dims.index(d) for d in (rows, cols)], [0, 1]
+    )
+    np.testing.assert_array_equal(values, moved[..., 1, 1])
+
+
+def test_the_first_paint_needs_no_round_trip(z):
+    first = unpack(z.spec["first"], z.spec["buffers"])["tiles"][0]
+    np.testing.assert_array_equal(first["values"], z.current.sel(layer=2, head=1))
+    assert first["payload"]["at"] == {"layer": 2, "head": 1}
+
+
+def test_wrong_dims_and_indices_say_what_there_is():
+    result = array(np.zeros((3, 4)), "layer", "head")
+    with pytest.raises(TypeError, match="unknown laier: .*layer, head"):
+        HeatmapView(result, laier=1)
+    with pytest.raises(ValueError, match="no dim 'x'; there are layer, head"):
+        HeatmapView(result, rows="x")
+    with pytest.raises(IndexError, match="layer 7 is out of range: there are 3"):
+        HeatmapView(array(np.zeros((3, 4, 5)), "layer", "head", "unit"), layer=7)
+    view = HeatmapView(result)
+    for payload in ({"rows": "head", "cols": "head"}, {"rows": "layer", "cols": "head", "row": 9}):
+        answer, _ = ask(view, "tile", payload)
+        assert not answer["ok"]
+    view.close()
+
+
+def test_a_vector_is_one_row_and_a_number_is_refused():
+    view = HeatmapView(array(np.arange(7.0), "position"))
+    assert view.state["rows"] == "" and tile(view)["values"].shape == (1, 7)
+    view.close()
+    with pytest.raises(ValueError, match="single number"):
+        HeatmapView(array(np.float64(3) * np.ones(()), signed=False))
+
+
+def test_only_tiles_of_a_large_array_travel():
+    values = np.random.default_rng(0).standard_normal((300, 700)).astype("f4")
+    view = HeatmapView(array(torch.tensor(values), "position", "d_mlp"))
+    assert view.spec["first"] == {}
+    np.testing.assert_array_equal(tile(view, row=1, col=2)["values"], values[256:, 512:])
+    overview = tile(view, row_step=2, col_step=4)["values"]
+    assert overview.shape == (150, 175)
+    view.close()
+
+
+def test_the_overview_keeps_the_largest_magnitude_or_the_mean():
+    values = np.zeros((6, 10), dtype="f4")
+    values[1, 3], values[4, 9], values[5, 9] = -5, 2, 1
+    largest = pooled(values, 3, 5, "max", signed=True)
+    np.testing.assert_array_equal(largest, [[-5, 0], [0, 2]])
+    np.testing.assert_allclose(pooled(values, 3, 5, "mean", signed=True)[1, 1], 3 / 15)
+    unsigned = pooled(np.abs(values), 4, 4, "max", signed=False)
+    np.testing.assert_array_equal(unsigned, [[5, 0, 0], [0, 0, 2]])
+
+
+def test_pooling_in_pieces_is_pooling_at_once(monkeypatch):
+    values = np.random.default_rng(1).standard_normal((37, 23))
+    whole = pooled(values, 4, 4, "max", signed=True)
+    monkeypatch.setattr("interp_widgets.views.planes.CHUNK", 100)
+    np.testing.assert_array_equal(pooled(torch.tensor(values), 4, 4, "max", signed=True), whole)
+
+
+def test_a_single_nan_does_not_hide_its_block_but_a_block_of_nan_stays():
+    values = np.ones((2, 4), dtype="f4")
+    values[0, 0] = np.nan
+    values[:, 2:] = np.nan
+    out = pooled(values, 2, 2, "mean", signed=False)
+    assert out[0, 0] == 1 and np.isnan(out[0, 1])
+    values[0, 1] = np.inf
+    assert pooled(values, 2, 2, "max", signed=False)[0, 0] == np.inf
+
+
+def test_the_scale_ignores_what_is_not_finite_and_counts_it():
+    values = np.linspace(-1, 1, 1001)
+    values[0], values[1], values[2] = np.nan, np.inf, -np.inf
+    found = Range.of(torch.tensor(values, dtype=torch.float32))
+    assert (found.nan, found.inf) == (1, 2)
+    assert found.high == 1 and found.low == pytest.approx(-0.994)
+    expected = np.quantile(values[3:], [0.005, 0.995])
+    np.testing.assert_allclose([found.trim_low, found.trim_high], expected, atol=1e-6)
+    nothing = Range.of(np.full((2, 2), np.nan))
+    assert (nothing.low, nothing.high, nothing.nan) == (0, 0, 4)
+
+
+def test_one_scale_for_all_slices_when_asked():
+    values = np.stack([np.full((2, 3), s) for s in (1.0, 10.0)])
+    view = HeatmapView(array(values, "layer", "position", "unit"))
+    assert tile(view)["range"]["high"] == 1
+    assert tile(view, scale="all")["range"]["high"] == 10
+    view.close()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.int64, torch.bool, torch.float64])
+def test_any_dtype_can_be_shown(dtype):
+    values = torch.tensor([[0, 1, 1], [1, 0, 0]]).to(dtype)
+    view = HeatmapView(array(values, "row", "unit"))
+    np.testing.assert_array_equal(tile(view)["values"], [[0, 1, 1], [1, 0, 0]])
+    view.close()
+
+
+def test_empty_arrays_do_not_break_the_page():
+    view = HeatmapView(array(np.zeros((0, 4)), "position", "unit", signed=False))
+    assert view.spec["sizes"] == {"position": 0, "unit": 4}
+    view.close()
+
+
+def test_a_head_ablated_by_click_shows_base_current_and_difference(z):
+    target = z.spec["targets"][0]
+    assert target == {
+        "label": "head",
+        "fixed": {"site": "z"},
+        "fields": {"layer": "layer", "head": "head"},
+    }
+    before = z.current.sel(layer=2, head=1)
+    ask(z, "intervene", {"kind": "ablate", "site": "z", "layer": 2, "head": [1]})
+    z.session.step()
+    assert z.spec["changed"] and not tile(z)["values"].any()
+    np.testing.assert_array_equal(tile(z, mode="base")["values"], before)
+    change = tile(z, mode="difference")
+    np.testing.assert_array_equal(change["values"], -before)
+    assert change["range"]["signed"]
+
+
+def test_a_cell_offers_only_interventions_that_its_site_has():
+    session = FakeSession()
+
+    def targets(dims, site):
+        result = z_result(session)
+        shape = tuple(range(2, 2 + len(dims)))
+        result.arrays = {"values": np.zeros(shape, dtype="f4")}
+        result.meta.update(dims=list(dims), labels={}, signed=False, site=site)
+        view = HeatmapView(result)
+        found = view.spec["targets"]
+        view.close()
+        return [(t["label"], t["fixed"], t["fields"]) for t in found]
+
+    layer = {"layer": "layer"}
+    assert targets(("layer", "position", "d_mlp"), "mlp_post") == [
+        ("unit", {"site": "mlp_post"}, {**layer, "unit": "d_mlp"}),
+        ("position", {"site": "mlp_post"}, {**layer, "position": "position"}),
+    ]
+    assert targets(("position", "d_model"), "resid_post.2")[0][1:] == (
+        {"site": "resid_post", "layer": 2},
+        {"unit": "d_model"},
+    )
+    assert targets(("position", "d_model"), "resid_post") == []
+    assert targets(("row", "unit"), "transformer.h.0.mlp") == []
+    session.listeners.clear()
+
+
+def test_without_a_model_nothing_can_be_ablated():
+    view = HeatmapView(z_result())
+    assert view.spec["targets"] == []
+    view.close()
+
+
+def test_the_table_is_the_slice_in_view(z):
+    answer, _ = ask(z, "table", {"mode": "current"})
+    table = answer["payload"]
+    assert table["columns"] == ["position", *(f"d_head {i}" for i in range(5))]
+    assert table["rows"][2][0] == "2 <script>"
+    np.testing.assert_allclose([r[1:] for r in table["rows"]], z.current.sel(layer=2, head=1))
+
+
+LAYERS, TOKENS, K = 3, 5, 4
+
+
+def lens_result(session=None, **more):
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 9, (LAYERS, TOKENS, K))
+    probs = np.sort(rng.dirichlet(np.ones(K), (LAYERS, TOKENS)), axis=-1)[..., ::-1]
+    arrays = {"ids": ids, "probs": probs.astype("f4"), "entropy": rng.random((LAYERS, TOKENS))}
+    meta = {
+        "tokens": ["a", "b", "c", "d", "<script>"],
+        "layers": ["embed", "0", "1"],
+        "strings": {str(i): f" w{i}" for i in range(9)},
+        "sites": ["resid_pre.0", "resid_post.0", "resid_post.1"],
+        "title": "lens",
+    }
+    return LensResult({**arrays, **more}, meta)
+
+
+def test_the_lens_grid_has_words_and_their_probabilities():
+    result = lens_result()
+    view = LensView(result)
+    first = unpack(view.spec["first"], view.spec["buffers"])["tiles"][0]
+    np.testing.assert_array_equal(first["ids"], result.numpy("ids"))
+    np.testing.assert_allclose(first["probs"], result.numpy("probs"), atol=1e-3)
+    np.testing.assert_array_equal(first["values"], result.numpy("probs")[..., 0])
+    assert first["strings"][str(result.numpy("ids")[1, 2, 0])] == result.top(1, 2)[0][0]
+    assert view.spec["numbers"]["layer"] == [-1, 0, 1] and view.spec["flip"]
+    view.close()
+
+
+def test_the_lens_colours_only_by_what_it_holds():
+    rank = np.arange(LAYERS * TOKENS).reshape(LAYERS, TOKENS)
+    view = LensView(lens_result(answer_rank=rank), color="answer_rank")
+    assert [name for name, _ in view.spec["channels"]] == ["probability", "entropy", "answer_rank"]
+    answer, buffers = ask(view, "tile", {"channel": "answer_rank"})
+    np.testing.assert_array_equal(unpack(answer["payload"], buffers)["values"], rank)
+    view.close()
+    with pytest.raises(ValueError, match="holds no 'kl'; color is one of probability, entropy"):
+        LensView(lens_result(), color="kl")
+
+
+def test_long_prompts_come_in_tiles():
+    ids = np.zeros((2, TILE + 3, 2), dtype=int)
+    ids[1, TILE] = 7
+    result = LensResult(
+        {"ids": ids, "probs": np.full(ids.shape, 0.5, dtype="f4")},
+        {
+            "tokens": ["x"] * (TILE + 3),
+            "layers": ["embed", "0"],
+            "strings": {"7": " w7"},
+            "title": "",
+        },
+    )
+    view = LensView(result)
+    assert view.spec["first"] == {}
+    answer, buffers = ask(view, "tile", {"channel": "probability", "col": 1})
+    part = unpack(answer["payload"], buffers)
+    assert part["ids"].shape == (2, 3, 2) and part["strings"]["7"] == " w7"
+    view.close()
+
+
+def test_the_registry_knows_both():
+    assert VIEWS.get("array") is HeatmapView and VIEWS.get("lens") is LensView
+
+
+def test_planes_of_tensors_are_views_not_copies():
+    values = torch.zeros(3, 4, 5)
+    piece = plane(values, ["a", "b", "c"], "c", "a", {"b": 2})
+    values[1, 2, 3] = 9
+    assert piece.shape == (5, 3) and piece[3, 1] == 9
