@@ -58,7 +58,7 @@ export function gridShape(
   width: number,
   gap = 3,
   smallest = 24,
-  largest = 64,
+  largest = largestSide(layers * heads),
 ): GridShape {
   const count = layers * heads;
   const fit = (columns: number): number => Math.floor((width + gap) / columns) - gap;
@@ -66,7 +66,7 @@ export function gridShape(
     const side = Math.max(smallest, Math.min(largest, fit(heads)));
     return { columns: heads, rows: layers, side };
   }
-  const target = count > 200 ? 36 : 48;
+  const target = count > 200 ? 36 : Math.max(48, largest * 0.75);
   const columns = Math.max(1, Math.min(count, Math.floor((width + gap) / (target + gap))));
   const side = Math.max(smallest, Math.min(largest, fit(columns)));
   return { columns, rows: Math.ceil(count / columns), side };
@@ -82,4 +82,9 @@ export function visibleRows(
   const first = Math.max(0, Math.floor(scrollTop / pitch) - 1);
   const last = Math.min(rows - 1, Math.ceil((scrollTop + height) / pitch));
   return { first: Math.min(first, Math.max(0, rows - 1)), last };
+}
+
+/** A few heads are shown larger than many. */
+export function largestSide(count: number): number {
+  return count <= 20 ? 88 : 64;
 }

@@ -40,9 +40,11 @@ export interface MatrixActions {
   difference(): boolean;
 }
 
-/** Pixels a cell takes at most, and the sides of the largest matrix. */
+/** Pixels a cell takes at most, and the side of the largest matrix where the window has no more. */
 const CELL = 34;
 const LARGEST = 600;
+/** Height in pixels of what stands above and below the matrix in full screen. */
+const AROUND = 340;
 
 export class Matrix {
   readonly el = h("div", { class: "iw-att-matrix" });
@@ -189,9 +191,12 @@ export class Matrix {
     const { queries, keys } = this.shape;
     const longest = this.names.reduce((n, { text }) => Math.max(n, [...text].length), 2);
     const gutter = Math.min(112, 14 + longest * 6.5);
-    const room = Math.max(120, Math.min(LARGEST, this.room - gutter - 20));
-    this.side = Math.round(Math.min(room, Math.max(96, keys * CELL)));
-    this.height = Math.round(Math.min(LARGEST, (this.side * queries) / keys));
+    const full = document.fullscreenElement?.contains(this.el) ?? false;
+    const largest = full ? Math.max(LARGEST, innerHeight - AROUND) : LARGEST;
+    const cell = full ? 2 * CELL : CELL;
+    const room = Math.max(120, Math.min(largest, this.room - gutter - 20));
+    this.side = Math.round(Math.min(room, Math.max(96, keys * cell)));
+    this.height = Math.round(Math.min(largest, (this.side * queries) / keys));
     this.el.style.setProperty("--iw-gutter", `${gutter}px`);
     this.el.style.setProperty("--iw-width", `${this.side}px`);
     this.el.style.setProperty("--iw-height", `${this.height}px`);

@@ -55,6 +55,11 @@ export class TokenStrip {
     this.lay();
   }
 
+  /** The first token on the page in sight. */
+  get first(): number {
+    return this.page * PAGE;
+  }
+
   /** Shows the page that holds a token. */
   reveal(token: number): void {
     const page = Math.floor(token / PAGE);
@@ -71,7 +76,7 @@ export class TokenStrip {
     subject: number | null,
     pinned: number | null,
   ): void {
-    const first = this.page * PAGE;
+    const { first } = this;
     this.items.forEach((el, j) => {
       const i = first + j;
       const value = values?.[i];
@@ -100,7 +105,7 @@ export class TokenStrip {
   }
 
   private lay(): void {
-    const first = this.page * PAGE;
+    const { first } = this;
     this.items = this.tokens.slice(first, first + PAGE).map((token, j) => {
       const el = h("span", { role: "option", class: "iw-strip-token", tabindex: -1, dir: "auto" });
       const text = visible(token);
@@ -139,7 +144,7 @@ export class TokenStrip {
   }
 
   private rove(token: number, focus: boolean): void {
-    const first = this.page * PAGE;
+    const { first } = this;
     const before = this.items[this.focused - first];
     if (before) before.tabIndex = -1;
     this.focused = token;
@@ -162,7 +167,7 @@ export class TokenStrip {
   private key(event: KeyboardEvent): void {
     const i = this.at(event);
     if (i === null || event.ctrlKey || event.metaKey || event.altKey) return;
-    const first = this.page * PAGE;
+    const { first } = this;
     const last = first + this.items.length - 1;
     const rtl = getComputedStyle(this.el).direction === "rtl" ? -1 : 1;
     const moves: Record<string, number> = {

@@ -10,7 +10,7 @@ import type { NdArray } from "../core/wire.js";
 import { Patterns } from "../attention/data";
 import { Lines } from "../attention/drawing";
 import { HeadGrid } from "../attention/grid";
-import { ORDERS, SCORE_NAMES } from "../attention/heads";
+import { largestSide, ORDERS, SCORE_NAMES } from "../attention/heads";
 import { scaleLegend } from "../attention/legend";
 import { strongest } from "../attention/lines";
 import { Matrix, type Spot } from "../attention/matrix";
@@ -62,6 +62,9 @@ class AttentionView {
   private revision = -1;
   private scoresAsked = "";
   private placeShown = "";
+  private scaleName = "";
+  private coloured = "";
+  private tipped = false;
 
   constructor(private readonly view: View) {
     this.shape = view.spec as unknown as Shape;
@@ -320,6 +323,7 @@ class AttentionView {
   private recolour(): void {
     const { palette, state } = this.view;
     const name = this.data.setScale(state.scale ?? "linear", palette);
+    this.scaleName = name;
     this.grid.paint();
     const label = this.data.difference ? "attention, current − base" : "attention";
     this.legend.replaceChildren(scaleLegend(this.data.map, this.data.scale, label, this.maskNote()));
@@ -411,6 +415,10 @@ class AttentionView {
     const subject = hovered ?? pin;
     const values = subject === null ? null : (this.data.row(side, subject) ?? null);
     const share = (v: number): number => place(v, this.data.scale);
+    const shown = [subject, side, pin, this.id, this.scaleName, this.revision, values === null];
+    const page = this.strip.first;
+    if (this.coloured === `${shown}:${page}`) return;
+    this.coloured = `${shown}:${page}`;
     this.strip.colour(values, this.data.map, share, subject, pin);
     const token = subject === null ? "" : `“${visible(this.shape.tokens[subject] ?? "")}” (${subject})`;
     this.stripNote.textContent =
@@ -425,9 +433,11 @@ class AttentionView {
     const { row, column } = spot;
     if (this.token !== null || row === null || column === null || this.drawsLines) {
       this.readout.textContent = "";
-      this.tip.leave();
+      if (this.tipped) this.tip.leave();
+      this.tipped = false;
       return;
     }
+    this.tipped = true;
     const { tokens } = this.shape;
     const value = this.data.value(row, column);
     this.readout.textContent = describe(tokens, row, column, value, this.data.difference);
@@ -461,6 +471,7 @@ class AttentionView {
   }
 
   private gridWidth(): number {
-    return 24 + this.shape.heads * 67 + 14;
+    const { layers, heads } = this.shape;
+    return 28 + heads * (largestSide(layers.length * heads) + 3) + 14;
   }
 }
