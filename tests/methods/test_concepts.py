@@ -107,15 +107,50 @@ def test_planted_stamps_get_their_true_effect(stamps):
     assert (table["accuracy"][:3] > 0.9).all()
     assert (table["linear_effect"][:3] > 1).all()
 
-    # The sign count with its p-values names concepts that do not matter; the effect sorts them out.
     assert table["significant"][:3].all()
-    assert table["significant"][3:].any()
     assert [found.flag(i, 0) for i in range(3)] == ["relevant"] * 3
     for i in range(3, STAMPS):
         weak = "significant but negligible" if table["significant"][i] else "not significant"
         assert found.flag(i, 0) == weak
     assert found.meta["probe"]["name"] == "planted"
     assert found.layers == ["body"]
+
+
+class Sum(nn.Module):
+    """Two logits; their difference is 5 × the first input + 0.4 × the second + 0 × the third."""
+
+    def __init__(self):
+        super().__init__()
+        self.site = nn.Identity()
+        self.head = nn.Linear(3, 2, bias=False)
+        self.head.weight.data = torch.tensor([[0.0, 0.0, 0.0], [5.0, 0.4, 0.0]])
+
+    def forward(self, x):
+        return self.head(self.site(x))
+
+
+def test_a_tiny_effect_is_significant_but_negligible():
+    """What the sign count alone gets wrong: it says 1.00 for a concept of almost no effect."""
+    session = Session(Sum())
+    x = np.tile(np.indices((2, 2, 2)).reshape(3, 8).T, (150, 1)).astype(np.float32)
+    made = [session.prompt(torch.from_numpy(row)[None]) for row in x]
+    sides = [
+        {
+            f"input {i}": [p for p, row in zip(made, x, strict=True) if row[i] == side]
+            for i in range(3)
+        }
+        for side in (1, 0)
+    ]
+    found = concepts(*sides, site="site", target=(1, 0))
+    weights = np.array([5, 0.4, 0])
+    for i in range(3):
+        gap = x[x[:, i] == 1].mean(0) - x[x[:, i] == 0].mean(0)
+        assert found.arrays["effect"][i, 0] == pytest.approx(weights @ gap, abs=0.01)
+        assert found.arrays["linear_effect"][i, 0] == pytest.approx(weights @ gap, abs=1e-4)
+    assert found.arrays["score"][1, 0] > 0.9
+    assert found.flag(0, 0) == "relevant"
+    assert found.flag(1, 0) == "significant but negligible"
+    assert found.meta["negligible_below"] == pytest.approx(0.2 * (x @ weights).std(), rel=1e-3)
 
 
 @pytest.fixture(scope="module")
