@@ -94,7 +94,7 @@ describe("numbers of a column", () => {
       "−0.01",
       "0.00",
     ]);
-    expect(steady([0, 0.02])(0.01234)).toBe("0.01234");
+    expect(steady([0, 0.02])(0.01234)).toBe("0.0123");
     expect(steady([0, 40000])(1234.5)).toBe("1235");
   });
 });

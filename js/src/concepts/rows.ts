@@ -133,7 +133,7 @@ export function steady([low, high]: readonly [number, number]): (
   plus?: boolean,
 ) => string {
   const span = high - low;
-  const decimals = span > 0 ? Math.min(6, Math.max(0, 3 - Math.floor(Math.log10(span)))) : 2;
+  const decimals = span > 0 ? Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(span / 2)))) : 2;
   return (x, plus = false) => {
     const text = x.toFixed(decimals);
     const zero = Number(text) === 0;

@@ -54,6 +54,7 @@ class CircuitView {
   private edge = -1; // edge picked by keyboard
   private hovered = -1;
   private readonly bar = sizeBar((size, settled) => this.resize(size, settled));
+  private readonly key = h("span", { class: "iw-legend" });
   private readonly counts = h("span", {});
 
   constructor(private readonly view: View) {
@@ -81,8 +82,8 @@ class CircuitView {
     );
     this.controls();
     view.body.append(this.cuts.el, this.stage.el);
-    view.foot.append(...legend(), this.counts);
-    this.stage.el.addEventListener("keydown", (event) => this.key(event), { signal });
+    view.foot.append(this.key, this.counts);
+    this.stage.el.addEventListener("keydown", (event) => this.keyDown(event), { signal });
     view.onTheme(() => this.colours());
     view.onResize((width) => this.reshape(width));
     view.onSpec(() => this.renew());
@@ -236,6 +237,7 @@ class CircuitView {
       width: this.width,
       height: room,
     });
+    this.key.replaceChildren(...legend(view.mode === "difference"));
     this.nodes.show(scene, ablated);
     this.stage.resize(this.width, Math.min(room, scene.layout.height));
     this.stage.show(scene, this.cuts.positions(), moving);
@@ -395,7 +397,7 @@ class CircuitView {
     this.dark();
   }
 
-  private key(event: KeyboardEvent): void {
+  private keyDown(event: KeyboardEvent): void {
     const node = this.pinned;
     if (event.key === "+" || event.key === "=") this.stage.zoom(1.4);
     else if (event.key === "-") this.stage.zoom(1 / 1.4);
@@ -449,7 +451,7 @@ class CircuitView {
 }
 
 /** What colours, dashes, widths and marks mean. */
-function legend(): Node[] {
+function legend(difference: boolean): Node[] {
   const line = (cls: string) =>
     s(
       "svg",
@@ -460,16 +462,12 @@ function legend(): Node[] {
   const port = (p: "q" | "k" | "v", text: string) =>
     item(s("svg", { width: 10, height: 10, "aria-hidden": "true" }, portMark(p, 5, 5, 3.5)), text);
   return [
-    h(
-      "span",
-      { class: "iw-legend iw-circuit-legend" },
-      item(line("iw-line-positive"), "raises the metric"),
-      item(line("iw-line-negative"), "lowers it"),
-      port("q", "query"),
-      port("k", "key"),
-      port("v", "value"),
-      h("span", { class: "iw-key" }, "width: |score|"),
-    ),
+    item(line("iw-line-positive"), difference ? "score rose" : "raises the metric"),
+    item(line("iw-line-negative"), difference ? "score fell" : "lowers it"),
+    port("q", "query"),
+    port("k", "key"),
+    port("v", "value"),
+    h("span", { class: "iw-key" }, difference ? "width: |change|" : "width: |score|"),
   ];
 }
 

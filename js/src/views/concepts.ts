@@ -165,7 +165,7 @@ class ConceptsView {
     const narrow = this.width < 520;
     view.el.classList.toggle("iw-narrow", narrow);
     const name = Math.min(200, Math.max(72, this.width * (narrow ? 0.3 : 0.22)));
-    const right = narrow ? 64 : 288;
+    const right = narrow ? 64 : 296;
     const room = Math.max(60, this.width - 20 - name - right - (narrow ? 16 : 32));
     view.el.style.setProperty("--iw-name", `${name}px`);
     view.el.style.setProperty("--iw-bars", `${room}px`);

@@ -80,8 +80,9 @@ class ModulesView {
       `${countText(this.root.parameters)} parameters`,
     ];
     for (const [name, value] of Object.entries(spec.summary ?? {})) {
-      if (["string", "number", "boolean"].includes(typeof value))
-        parts.push(`${name.replaceAll("_", " ")} ${value}`);
+      if (typeof value === "number") {
+        parts.push(`${name.replace(/^n_/, "").replaceAll("_", " ")} ${value.toLocaleString("en")}`);
+      }
     }
     return [h("span", {}, parts.join(" · "))];
   }
