@@ -126,6 +126,8 @@ def load(name: str, dtype: torch.dtype | None) -> tuple[nn.Module, Any]:
     """
     import transformers
 
+    if name.startswith((".", "~", os.sep)) and not Path(name).is_dir():
+        raise ModelError(f"{name!r} cannot be loaded: there is no such folder")
     try:
         config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         named = [getattr(transformers, a, None) for a in config.architectures or ()]
