@@ -68,5 +68,10 @@ def _reads_tokens(trial: Trial, path: str) -> bool:
     config: Any = getattr(trial.modules[""], "config", None)
     vocabulary = getattr(getattr(config, "text_config", config), "vocab_size", None)
     begin, read = trial.at("", "input"), trial.at(path, "input")
-    direct = begin is not None and read is not None and begin.storage == read.storage
-    return table.num_embeddings == vocabulary or (direct and begin.tensor is not None)
+    direct = (
+        begin is not None
+        and read is not None
+        and begin.storage is not None
+        and begin.storage == read.storage
+    )
+    return bool(table.num_embeddings == vocabulary) or direct
