@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { curve, strongest, stroke } from "../src/attention/lines";
+import { curve, stroke, strongest } from "../src/attention/lines";
 
 // 2 queries, 3 keys
 const pattern = Float32Array.from([1, 0, 0, 0.2, 0.005, 0.795]);
@@ -7,7 +7,11 @@ const pattern = Float32Array.from([1, 0, 0, 0.2, 0.005, 0.795]);
 describe("lines between tokens", () => {
   it("leaves out what is too weak to see and paints the strongest last", () => {
     const { lines, dropped } = strongest(pattern, 2, 3);
-    expect(lines.map((l) => [l.query, l.key])).toEqual([[1, 0], [1, 2], [0, 0]]);
+    expect(lines.map((l) => [l.query, l.key])).toEqual([
+      [1, 0],
+      [1, 2],
+      [0, 0],
+    ]);
     expect(dropped).toBe(0);
   });
 

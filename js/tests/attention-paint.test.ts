@@ -9,9 +9,9 @@ describe("the colour scale", () => {
   it("is undone by valueAt, whatever its kind", () => {
     for (const kind of ["linear", "sqrt", "log"] as const)
       for (const value of [0.001, 0.02, 0.3, 1])
-        expect(valueAt(place(value, { low: 0, high: 1, kind }), { low: 0, high: 1, kind })).toBeCloseTo(
-          value,
-        );
+        expect(
+          valueAt(place(value, { low: 0, high: 1, kind }), { low: 0, high: 1, kind }),
+        ).toBeCloseTo(value);
     for (const kind of ["linear", "sqrt"] as const)
       for (const value of [-0.4, 0, 0.1])
         expect(
@@ -62,7 +62,15 @@ describe("painting a tile", () => {
   });
 
   it("knows where in the pattern the tile stands", () => {
-    const tile = { values: [1, 1], rows: 1, columns: 2, scale: linear, colours, pool: 1, bad: [0, 0, 0] as const };
+    const tile = {
+      values: [1, 1],
+      rows: 1,
+      columns: 2,
+      scale: linear,
+      colours,
+      pool: 1,
+      bad: [0, 0, 0] as const,
+    };
     const causal = { causal: true, window: null };
     expect(paint({ ...tile, mask: causal, row0: 5, column0: 5 })[7]).toBe(0);
     expect(paint({ ...tile, mask: causal, row0: 6, column0: 5 })[7]).toBe(255);

@@ -149,7 +149,8 @@ describe("the attention view", () => {
 
   it("sorts by a score and offers the effect only when something is changed", async () => {
     const { el, model } = await show({}, { sort: "entropy" });
-    const ids = () => [...el.querySelectorAll<HTMLElement>(".iw-att-head")].map((c) => c.dataset.id);
+    const ids = () =>
+      [...el.querySelectorAll<HTMLElement>(".iw-att-head")].map((c) => c.dataset.id);
     expect(ids()).toEqual(["1", "0"]);
     const effect = el.querySelector<HTMLOptionElement>('option[value="effect"]')!;
     expect(effect.disabled).toBe(true);

@@ -1,6 +1,12 @@
 // What has arrived of the patterns, and the values and pixels the drawings ask it for.
 
-import { diverging, type Palette, type Rgb, type Scale as Colours, sequential } from "../core/color.js";
+import {
+  type Scale as Colours,
+  diverging,
+  type Palette,
+  type Rgb,
+  sequential,
+} from "../core/color.js";
 import type { Mode } from "../core/controls.js";
 import { Tiles } from "../core/tiles.js";
 import type { View } from "../core/view.js";
@@ -78,7 +84,8 @@ export class Patterns {
       return;
     }
     this.exactKey = null;
-    const text = "This page does not hold the exact weights of this head: the picture is its overview.";
+    const text =
+      "This page does not hold the exact weights of this head: the picture is its overview.";
     this.view.note(text, "info", undefined, "exact");
   }
 
@@ -121,14 +128,30 @@ export class Patterns {
   }
 
   colourOf(value: number): string {
-    return this.colours.css(this.colours.low + place(value, this.scale) * (this.colours.high - this.colours.low));
+    return this.colours.css(
+      this.colours.low + place(value, this.scale) * (this.colours.high - this.colours.low),
+    );
   }
 
   pixels(values: NdArray, pool: number, row0: number, column0: number, layer = this.open.layer) {
     const [rows, columns] = values.shape as [number, number];
-    const mask = this.shape.masks[this.shape.layers.indexOf(layer)] ?? { causal: false, window: null };
+    const mask = this.shape.masks[this.shape.layers.indexOf(layer)] ?? {
+      causal: false,
+      window: null,
+    };
     const { scale, table: colours, bad } = this;
-    const data = paint({ values: values.data, rows, columns, scale, colours, mask, pool, row0, column0, bad });
+    const data = paint({
+      values: values.data,
+      rows,
+      columns,
+      scale,
+      colours,
+      mask,
+      pool,
+      row0,
+      column0,
+      bad,
+    });
     return new ImageData(data, columns, rows);
   }
 
@@ -199,7 +222,8 @@ export class Patterns {
   /** All weights of one query, or all that one key gets; undefined while they are under way. */
   row(axis: "query" | "key", position: number): ArrayLike<number> | undefined {
     const { queries, keys } = this.shape;
-    const whole = queries <= TILE && keys <= TILE ? this.tile({ pool: 1, row: 0, column: 0 }) : undefined;
+    const whole =
+      queries <= TILE && keys <= TILE ? this.tile({ pool: 1, row: 0, column: 0 }) : undefined;
     if (whole) {
       if (axis === "query") return whole.data.subarray(position * keys, (position + 1) * keys);
       return Float32Array.from({ length: queries }, (_, q) => whole.data[q * keys + position]!);

@@ -57,7 +57,10 @@ export class HeadGrid {
     this.grid.addEventListener("pointerleave", () => this.tip.leave(), { signal });
     this.grid.addEventListener("focusin", (e) => this.hover(e), { signal });
     this.grid.addEventListener("focusout", () => this.tip.leave(), { signal });
-    this.el.addEventListener("scroll", () => this.actions.inSight(this.inSight()), { signal, passive: true });
+    this.el.addEventListener("scroll", () => this.actions.inSight(this.inSight()), {
+      signal,
+      passive: true,
+    });
   }
 
   /** Brings the grid to a new state; what stays as it was is not touched. */
@@ -127,16 +130,24 @@ export class HeadGrid {
     const rows: HTMLElement[] = [];
     if (byLayer) {
       const names = Array.from({ length: heads }, (_, i) =>
-        h("span", { role: "columnheader", class: "iw-att-col", "aria-label": `head ${i}` }, `H${i}`),
+        h(
+          "span",
+          { role: "columnheader", class: "iw-att-col", "aria-label": `head ${i}` },
+          `H${i}`,
+        ),
       );
       rows.push(
-        h("div", { role: "row" }, h("span", { role: "columnheader", class: "iw-att-corner", "aria-label": "layer" }), ...names),
+        h(
+          "div",
+          { role: "row" },
+          h("span", { role: "columnheader", class: "iw-att-corner", "aria-label": "layer" }),
+          ...names,
+        ),
       );
     }
     for (let i = 0; i < ids.length; i += columns) {
       const row = h("div", { role: "row" });
-      if (byLayer)
-        row.append(rowHeader(layers[i / columns]!));
+      if (byLayer) row.append(rowHeader(layers[i / columns]!));
       for (const id of ids.slice(i, i + columns)) row.append(this.make(id, !byLayer));
       rows.push(row);
     }
@@ -154,7 +165,8 @@ export class HeadGrid {
       "div",
       { role: "gridcell", class: "iw-att-head iw-att-waiting", tabindex: -1 },
       h("span", { class: "iw-att-thumb" }, canvas),
-      captioned && h("span", { class: "iw-att-caption", "aria-hidden": "true" }, nameOf(this.shape, id)),
+      captioned &&
+        h("span", { class: "iw-att-caption", "aria-hidden": "true" }, nameOf(this.shape, id)),
     );
     el.dataset.id = String(id);
     this.cells.set(id, { el, canvas });
@@ -170,7 +182,9 @@ export class HeadGrid {
     cell.el.tabIndex = id === this.focused ? 0 : -1;
     const score = this.state.scores[this.state.order]?.[id];
     const measured =
-      score === undefined ? "" : `, ${SCORE_NAMES[this.state.order] ?? this.state.order} ${num(score)}`;
+      score === undefined
+        ? ""
+        : `, ${SCORE_NAMES[this.state.order] ?? this.state.order} ${num(score)}`;
     cell.el.setAttribute(
       "aria-label",
       `head ${nameOf(this.shape, id)}${measured}${gone ? ", ablated" : ""}`,

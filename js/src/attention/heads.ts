@@ -61,14 +61,14 @@ export function gridShape(
   largest = largestSide(layers * heads),
 ): GridShape {
   const count = layers * heads;
-  const fit = (columns: number): number => Math.floor((width + gap) / columns) - gap;
+  const sideFor = (columns: number): number => Math.floor((width + gap) / columns) - gap;
   if (byLayer) {
-    const side = Math.max(smallest, Math.min(largest, fit(heads)));
+    const side = Math.max(smallest, Math.min(largest, sideFor(heads)));
     return { columns: heads, rows: layers, side };
   }
   const target = count > 200 ? 36 : Math.max(48, largest * 0.75);
   const columns = Math.max(1, Math.min(count, Math.floor((width + gap) / (target + gap))));
-  const side = Math.max(smallest, Math.min(largest, fit(columns)));
+  const side = Math.max(smallest, Math.min(largest, sideFor(columns)));
   return { columns, rows: Math.ceil(count / columns), side };
 }
 

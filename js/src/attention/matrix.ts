@@ -16,8 +16,8 @@ import {
   type Tile,
   tileSpan,
   tilesFor,
-  whole,
   type Window,
+  whole,
   zoom,
 } from "./window";
 
@@ -227,7 +227,14 @@ export class Matrix {
     if (overview && there.some(([, values]) => !values)) {
       const span = this.shape.thumb.pool;
       const [rows, columns] = overview.shape as [number, number];
-      this.stretch(ctx, overview, span, { pool: span, row: 0, column: 0 }, rows * span, columns * span);
+      this.stretch(
+        ctx,
+        overview,
+        span,
+        { pool: span, row: 0, column: 0 },
+        rows * span,
+        columns * span,
+      );
     }
     for (const [tile, values] of there) {
       if (!values) continue;
@@ -308,7 +315,12 @@ export class Matrix {
       ctx.setLineDash(dash);
       ctx.strokeStyle = this.colour.focus;
       const frame = (x: number, y: number, w: number, hh: number): void => {
-        ctx.strokeRect(x + width / 2, y + width / 2, Math.max(1, w - width), Math.max(1, hh - width));
+        ctx.strokeRect(
+          x + width / 2,
+          y + width / 2,
+          Math.max(1, w - width),
+          Math.max(1, hh - width),
+        );
       };
       if (spot.row !== null)
         frame(0, this.y(spot.row), this.side, this.y(spot.row + 1) - this.y(spot.row));
@@ -420,7 +432,6 @@ export class Matrix {
     const y = this.y(query);
     return { x, y, width: this.x(key + 1) - x, height: this.y(query + 1) - y };
   }
-
 }
 
 const NOWHERE: Spot = { row: null, column: null };

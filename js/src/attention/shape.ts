@@ -22,7 +22,9 @@ export interface Shape {
 /** How cells of a pooling level come about, in words. */
 export function poolText(shape: Shape, pool: number): string {
   const sampled = shape.sample_from !== null && pool >= shape.sample_from;
-  return sampled ? `one query in ${pool}, the largest of ${pool} keys` : `the largest of ${pool} × ${pool}`;
+  return sampled
+    ? `one query in ${pool}, the largest of ${pool} keys`
+    : `the largest of ${pool} × ${pool}`;
 }
 
 /** A head by its place among the layers shown: `id = layer index * heads + head`. */
@@ -42,7 +44,10 @@ export function nameOf(shape: Shape, id: number): string {
 }
 
 /** Short label of every token, and whether its text occurs more than once. */
-export function tokenNames(tokens: readonly string[], most = 14): { text: string; twice: boolean }[] {
+export function tokenNames(
+  tokens: readonly string[],
+  most = 14,
+): { text: string; twice: boolean }[] {
   const count = new Map<string, number>();
   for (const token of tokens) count.set(token, (count.get(token) ?? 0) + 1);
   return tokens.map((token) => {

@@ -13,7 +13,11 @@ export interface BarsActions {
 export const MOST_BARS = 500;
 
 export class TokenBars {
-  readonly el = h("div", { class: "iw-tokens-bars", role: "listbox", "aria-label": "Tokens with their values" });
+  readonly el = h("div", {
+    class: "iw-tokens-bars",
+    role: "listbox",
+    "aria-label": "Tokens with their values",
+  });
   readonly note = h("div", { class: "iw-label" });
   private focused = 0;
 
@@ -21,12 +25,17 @@ export class TokenBars {
     private readonly actions: BarsActions,
     signal: AbortSignal,
   ) {
-    const at = (e: Event): HTMLElement | null => (e.target as Element).closest<HTMLElement>("[data-i]");
+    const at = (e: Event): HTMLElement | null =>
+      (e.target as Element).closest<HTMLElement>("[data-i]");
     const on = (name: string, call: (el: HTMLElement, e: any) => void): void =>
-      this.el.addEventListener(name, (e) => {
-        const el = at(e);
-        if (el) call(el, e);
-      }, { signal });
+      this.el.addEventListener(
+        name,
+        (e) => {
+          const el = at(e);
+          if (el) call(el, e);
+        },
+        { signal },
+      );
     on("click", (el) => this.actions.pin(Number(el.dataset.i)));
     on("pointerover", (el, e) => this.actions.hover(Number(el.dataset.i), e.clientX, e.clientY));
     on("keydown", (el, e) => this.key(el, e));
@@ -81,7 +90,9 @@ export class TokenBars {
             h("span", {
               class: "iw-tokens-was",
               title: `base ${text(was[i]!)}`,
-              style: { left: share(was[i]! < 0 ? bar(was[i]!, range).start : bar(was[i]!, range).end) },
+              style: {
+                left: share(was[i]! < 0 ? bar(was[i]!, range).start : bar(was[i]!, range).end),
+              },
             }),
         ),
         h("span", { class: "iw-tokens-value" }, text(value)),

@@ -12,7 +12,11 @@ export interface StripActions {
 export const PAGE = 500;
 
 export class TokenStrip {
-  readonly el = h("div", { class: "iw-strip", role: "listbox", "aria-label": "Tokens of the prompt" });
+  readonly el = h("div", {
+    class: "iw-strip",
+    role: "listbox",
+    "aria-label": "Tokens of the prompt",
+  });
   readonly pager = h("div", { class: "iw-strip-pager" });
   private tokens: readonly string[] = [];
   private items: HTMLElement[] = [];
@@ -48,7 +52,8 @@ export class TokenStrip {
   }
 
   setTokens(tokens: readonly string[]): void {
-    if (tokens.length === this.tokens.length && tokens.every((t, i) => t === this.tokens[i])) return;
+    if (tokens.length === this.tokens.length && tokens.every((t, i) => t === this.tokens[i]))
+      return;
     this.tokens = tokens;
     this.page = 0;
     this.focused = 0;
@@ -86,7 +91,12 @@ export class TokenStrip {
       const text = value === undefined ? "" : colours.signed ? signed(value) : num(value);
       el.setAttribute("aria-label", `${visible(this.tokens[i]!)} (${i})${text && `, ${text}`}`);
       el.classList.toggle("iw-strip-nan", value !== undefined && Number.isNaN(value));
-      if (this.bars) this.bar(el, value, colours.signed && value !== undefined ? share(value) * 2 - 1 : share(value ?? 0));
+      if (this.bars)
+        this.bar(
+          el,
+          value,
+          colours.signed && value !== undefined ? share(value) * 2 - 1 : share(value ?? 0),
+        );
       if (value === undefined || Number.isNaN(value)) {
         el.style.background = "";
         el.style.color = "";
@@ -100,7 +110,10 @@ export class TokenStrip {
 
   private bar(el: HTMLElement, value: number | undefined, length: number): void {
     const known = value !== undefined && !Number.isNaN(value);
-    el.style.setProperty("--iw-share", known ? `${Math.min(100, Math.abs(length) * 100)}%` : "0%");
+    el.style.setProperty(
+      "--iw-share",
+      known ? `${Math.min(100, Math.round(Math.abs(length) * 1000) / 10)}%` : "0%",
+    );
     el.classList.toggle("iw-strip-negative", known && value < 0);
   }
 
@@ -137,9 +150,27 @@ export class TokenStrip {
     };
     const last = Math.min(this.tokens.length, (this.page + 1) * PAGE) - 1;
     this.pager.replaceChildren(
-      h("button", { type: "button", class: "iw-button iw-icon", "aria-label": "Earlier tokens", onclick: turn(-1) }, "‹"),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "iw-button iw-icon",
+          "aria-label": "Earlier tokens",
+          onclick: turn(-1),
+        },
+        "‹",
+      ),
       h("span", {}, `tokens ${this.page * PAGE}–${last} of ${this.tokens.length}`),
-      h("button", { type: "button", class: "iw-button iw-icon", "aria-label": "Later tokens", onclick: turn(1) }, "›"),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "iw-button iw-icon",
+          "aria-label": "Later tokens",
+          onclick: turn(1),
+        },
+        "›",
+      ),
     );
   }
 

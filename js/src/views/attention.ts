@@ -1,12 +1,6 @@
 // Attention: all heads as thumbnails, one of them large as a matrix or as lines, the prompt below.
 // Layout, painting and data are in ../attention/; this file connects them with state and selection.
 
-import type { Palette } from "../core/color.js";
-import { button, segmented, select } from "../core/controls.js";
-import { h, num, signed, visible } from "../core/dom.js";
-import { Tooltip } from "../core/tooltip.js";
-import { defineView, type View } from "../core/view.js";
-import type { NdArray } from "../core/wire.js";
 import { Patterns } from "../attention/data";
 import { Lines } from "../attention/drawing";
 import { HeadGrid } from "../attention/grid";
@@ -16,6 +10,12 @@ import { strongest } from "../attention/lines";
 import { Matrix, type Spot } from "../attention/matrix";
 import { place } from "../attention/paint";
 import { ablated, describe, headOf, idOf, nameOf, poolText, type Shape } from "../attention/shape";
+import type { Palette } from "../core/color.js";
+import { button, segmented, select } from "../core/controls.js";
+import { h, num, signed, visible } from "../core/dom.js";
+import { Tooltip } from "../core/tooltip.js";
+import { defineView, type View } from "../core/view.js";
+import type { NdArray } from "../core/wire.js";
 import { TokenStrip } from "../tokens/strip";
 
 const KEYS = [
@@ -35,8 +35,11 @@ export default defineView("attention", (view) => new AttentionView(view).start()
 
 /** What stands behind cells that nobody may attend to; the same mix is in attention.css. */
 function maskColour(palette: Palette): string {
-  const part = (hex: string, i: number): number => Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
-  const mix = [0, 1, 2].map((i) => Math.round((part(palette.line, i) + part(palette.background, i)) / 2));
+  const part = (hex: string, i: number): number =>
+    Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
+  const mix = [0, 1, 2].map((i) =>
+    Math.round((part(palette.line, i) + part(palette.background, i)) / 2),
+  );
   return `rgb(${mix.join(",")})`;
 }
 
@@ -326,7 +329,9 @@ class AttentionView {
     this.scaleName = name;
     this.grid.paint();
     const label = this.data.difference ? "attention, current − base" : "attention";
-    this.legend.replaceChildren(scaleLegend(this.data.map, this.data.scale, label, this.maskNote()));
+    this.legend.replaceChildren(
+      scaleLegend(this.data.map, this.data.scale, label, this.maskNote()),
+    );
     this.matrix.el.hidden = this.drawsLines;
     this.lines.el.hidden = !this.drawsLines;
     this.zoomBar.hidden = this.drawsLines || Math.max(this.shape.queries, this.shape.keys) < 24;
@@ -390,7 +395,10 @@ class AttentionView {
     const pattern = this.data.pattern;
     const { queries, keys } = this.shape;
     const focus = spot.row === null && spot.column === null ? pinned : spot;
-    const only = this.token !== null ? { query: focus.row, key: null } : { query: focus.row, key: focus.column };
+    const only =
+      this.token !== null
+        ? { query: focus.row, key: null }
+        : { query: focus.row, key: focus.column };
     if (!pattern) {
       this.linesNote.textContent =
         queries > 256 || keys > 256
@@ -420,7 +428,8 @@ class AttentionView {
     if (this.coloured === `${shown}:${page}`) return;
     this.coloured = `${shown}:${page}`;
     this.strip.colour(values, this.data.map, share, subject, pin);
-    const token = subject === null ? "" : `“${visible(this.shape.tokens[subject] ?? "")}” (${subject})`;
+    const token =
+      subject === null ? "" : `“${visible(this.shape.tokens[subject] ?? "")}” (${subject})`;
     this.stripNote.textContent =
       subject === null
         ? "Hover or focus a token; click to pin it."

@@ -26,7 +26,10 @@ const KEYS = [
 /** More channels than this get a stepper in the place of a menu. */
 const MENU = 40;
 
-export default defineView("tokens", (view) => new TokensView(view).start(), { keys: KEYS, modes: true });
+export default defineView("tokens", (view) => new TokensView(view).start(), {
+  keys: KEYS,
+  modes: true,
+});
 
 class TokensView {
   private readonly answers: Tiles<Answer>;
@@ -41,7 +44,11 @@ class TokensView {
   constructor(private readonly view: View) {
     this.answers = new Tiles(
       (key, signal) => view.request<Answer>("values", JSON.parse(key), { signal }),
-      { done: () => this.update(), failed: (error) => view.report(error, () => this.update()), keep: 128 },
+      {
+        done: () => this.update(),
+        failed: (error) => view.report(error, () => this.update()),
+        keep: 128,
+      },
     );
     this.tip = new Tooltip(view.el, view.signal);
     const actions = {
@@ -90,9 +97,13 @@ class TokensView {
       const control =
         channels.length <= MENU
           ? select(view.spec.channel_name, options, String(this.channel), (i) => set(Number(i)))
-          : stepper(view.spec.channel_name, channels.length, this.channel, set, { labels: channels });
+          : stepper(view.spec.channel_name, channels.length, this.channel, set, {
+              labels: channels,
+            });
       view.toolbar.append(control.el);
-      view.onState(() => control.set((channels.length <= MENU ? String(this.channel) : this.channel) as never));
+      view.onState(() =>
+        control.set((channels.length <= MENU ? String(this.channel) : this.channel) as never),
+      );
       const scale = select(
         "Scale",
         [
@@ -143,7 +154,8 @@ class TokensView {
       this.revision = view.spec.revision;
       this.answers.clear();
       const { values, global, channel } = view.first;
-      if (values) this.answers.put(JSON.stringify({ mode: "current", channel }), { values, global });
+      if (values)
+        this.answers.put(JSON.stringify({ mode: "current", channel }), { values, global });
       this.strip.setTokens(this.tokens);
     }
     const wanted = [this.key(view.mode)];
@@ -181,7 +193,8 @@ class TokensView {
     const range = this.range(answer);
     const scale = this.scale(range);
     if (asBars) {
-      const was = this.view.mode === "current" ? this.answers.get(this.key("base"))?.values.data : null;
+      const was =
+        this.view.mode === "current" ? this.answers.get(this.key("base"))?.values.data : null;
       const sorted = this.view.state.sort === "size";
       this.bars.show(this.tokens, values, range, scale, sorted, this.pinned, was ?? null);
     } else {
@@ -189,7 +202,10 @@ class TokensView {
         Math.min(1, Math.max(0, (v - range.low) / (range.high - range.low || 1)));
       this.strip.colour(values, scale, share, null, this.pinned);
     }
-    const what = this.view.mode === "difference" ? `${this.view.spec.quantity}, current − base` : this.view.spec.quantity;
+    const what =
+      this.view.mode === "difference"
+        ? `${this.view.spec.quantity}, current − base`
+        : this.view.spec.quantity;
     const { sum, missing } = total(values);
     const marks = [
       this.isSigned && !asBars && "hatched bar: negative",
@@ -210,7 +226,8 @@ class TokensView {
     const text = this.isSigned ? signed : num;
     const rank = byMagnitude(now).indexOf(token) + 1;
     const rows: [string, string][] = [[view.spec.quantity, text(now[token]!)]];
-    const was = view.spec.changed && view.mode === "current" ? this.answers.get(this.key("base")) : undefined;
+    const was =
+      view.spec.changed && view.mode === "current" ? this.answers.get(this.key("base")) : undefined;
     if (was) rows.push(["base", text(was.values.data[token]!)]);
     rows.push(["rank by size", `${rank} of ${now.length}`]);
     this.tip.show(x, y, `“${visible(this.tokens[token] ?? "")}” (${token})`, rows);
