@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -39,6 +40,8 @@ from interp_widgets.views.wire import pack
 
 log = logging.getLogger(__name__)
 
+MOST_DESCRIBED = 2_000_000
+"""Larger results are described by their shape; finding their extremes would slow every click."""
 EXPORT_FLAG = "INTERP_WIDGETS_EXPORT"
 """Set in a kernel whose notebook is to become a page: outputs then carry all a page needs."""
 EXPORT_MIME = "application/vnd.interp-widgets.view+json"
@@ -194,7 +197,7 @@ class View(anywidget.AnyWidget):
         spec: dict[str, Any] = {
             "kind": result.kind,
             "title": result.title,
-            "alt": _quiet(result.alt_text),
+            "alt": _alt(result),
             "recipe": str(result.recipe) if result.recipe else "",
             "interventions": _done(result),
             "revision": self.revision,
@@ -369,6 +372,14 @@ def _prompt_of(value: Any) -> Any:
     if isinstance(value, list):
         return next((p for p in map(_prompt_of, value) if p is not None), None)
     return None
+
+
+def _alt(result: Any) -> str:
+    """Describe the result, without reading large arrays again on every re-run."""
+    shapes = [tuple(array.shape) for array in result.arrays.values()]
+    if sum(math.prod(shape) for shape in shapes) <= MOST_DESCRIBED:
+        return _quiet(result.alt_text)
+    return f"{result.title}, {' × '.join(map(str, shapes[0]))}"
 
 
 def _quiet(call: Callable[[], str]) -> str:

@@ -13,7 +13,6 @@ from interp_widgets.results.base import NotLiveError
 from interp_widgets.views.base import View
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
-
 from tests.views.fakes import FakeSession, ask, record, z_result
 
 ABLATE = {"kind": "ablate", "site": "z", "layer": 1, "head": [0]}
@@ -54,7 +53,9 @@ def view(session):
 
 def test_traits_are_small_json_and_arrays_of_the_first_paint(view):
     assert view.state == {"layer": 2}
-    assert view.spec["live"] and not view.spec["changed"] and view.spec["revision"] == 0
+    assert view.spec["live"]
+    assert not view.spec["changed"]
+    assert view.spec["revision"] == 0
     buffers = view.spec["buffers"]
     assert len(buffers[view.spec["first"]["corner"]["$buffer"]]) == 2 * 5 * 2
     json.dumps({k: v for k, v in view.spec.items() if k != "buffers"}, allow_nan=False)
@@ -67,10 +68,13 @@ def test_unknown_keywords_are_refused(session):
 
 def test_every_request_is_answered(view):
     good, _ = ask(view, "sum", {"mode": "base"})
-    assert good["ok"] and good["id"] == "1"
+    assert good["ok"]
+    assert good["id"] == "1"
     for name in ("broken", "nothing_like_it", "msg", "trait_change", "__class__", None):
         answer, buffers = ask(view, name)
-        assert answer["kind"] == "response" and not answer["ok"] and answer["error"]["message"]
+        assert answer["kind"] == "response"
+        assert not answer["ok"]
+        assert answer["error"]["message"]
         assert buffers == []
 
 
@@ -91,7 +95,9 @@ def test_work_on_the_model_runs_on_the_worker_and_the_newest_request_wins(view, 
     assert [(m["id"], m["ok"]) for m, _ in sent] == [("id1", False)]
     session.step()
     answer, buffers = sent[-1]
-    assert answer["id"] == "id2" and answer["payload"]["n"] == 2 and len(buffers[0]) == 6
+    assert answer["id"] == "id2"
+    assert answer["payload"]["n"] == 2
+    assert len(buffers[0]) == 6
 
 
 def test_a_cancelled_request_is_not_answered(view, session):
@@ -124,12 +130,14 @@ def test_a_click_changes_the_model_and_every_view_follows(session):
     session.step()
     for view in (one, two):
         assert view.status["phase"] == "live"
-        assert view.spec["changed"] and view.spec["revision"] == 1
+        assert view.spec["changed"]
+        assert view.spec["revision"] == 1
         assert not view.current.sel(layer=1, head=0).any()
         assert view.base.sel(layer=1, head=0).any()
     ask(two, "undo")
     session.step()
-    assert not one.spec["changed"] and one.spec["revision"] == 2
+    assert not one.spec["changed"]
+    assert one.spec["revision"] == 2
     ask(two, "redo")
     session.step()
     assert one.spec["changed"]
@@ -161,19 +169,23 @@ def test_a_failing_run_is_shown_and_can_be_tried_again(session):
     result.rerun = fine
     ask(view, "retry")
     session.step()
-    assert view.status["phase"] == "live" and view.spec["changed"]
+    assert view.status["phase"] == "live"
+    assert view.spec["changed"]
     view.close()
 
 
 def test_bad_interventions_are_refused_and_nothing_changes(view, session):
     answer, _ = ask(view, "intervene", {"kind": "explode", "site": "z"})
-    assert not answer["ok"] and "explode" in answer["error"]["message"]
-    assert len(session.interventions) == 0 and not session.queue
+    assert not answer["ok"]
+    assert "explode" in answer["error"]["message"]
+    assert len(session.interventions) == 0
+    assert not session.queue
 
 
 def test_without_a_session_a_view_is_static_and_says_so():
     view = ProbeView(z_result())
-    assert view.status["phase"] == "static" and not view.spec["live"]
+    assert view.status["phase"] == "static"
+    assert not view.spec["live"]
     answer, _ = ask(view, "intervene", ABLATE)
     assert "no session" in answer["error"]["message"]
     view.close()
@@ -196,7 +208,8 @@ def test_the_selection_is_shared_both_ways(view, session):
 def test_the_table_twin_is_cut_but_counted(view):
     answer, _ = ask(view, "table", {"limit": 3})
     table = answer["payload"]
-    assert table["total"] == 3 * 4 * 2 * 5 and len(table["rows"]) == 3
+    assert table["total"] == 3 * 4 * 2 * 5
+    assert len(table["rows"]) == 3
     assert table["columns"][:3] == ["layer", "position", "position_label"]
 
 
@@ -226,7 +239,8 @@ def test_a_closed_view_holds_no_data_and_hears_nothing(session):
     session.emit("interventions")
     view.close()
     view.close()
-    assert view.is_closed and session.listeners == []
+    assert view.is_closed
+    assert session.listeners == []
     del result, values
     gc.collect()
     assert kept() is None
@@ -234,14 +248,15 @@ def test_a_closed_view_holds_no_data_and_hears_nothing(session):
     assert answer is None or not answer[0]["ok"]
     with pytest.raises(NotLiveError, match="closed"):
         view.pick("current")
-    assert "ProbeView('z')" == repr(view)
+    assert repr(view) == "ProbeView('z')"
 
 
 def test_a_run_that_ends_after_closing_changes_nothing(view, session):
     ask(view, "intervene", ABLATE)
     view.close()
     session.step()
-    assert view.current is None and view.revision == 0
+    assert view.current is None
+    assert view.revision == 0
 
 
 def test_when_the_session_closes_the_view_stays_readable(view, session):

@@ -11,7 +11,6 @@ from interp_widgets.views.heatmap import TILE, HeatmapView
 from interp_widgets.views.lens import LensView
 from interp_widgets.views.planes import Range, plane, pooled
 from interp_widgets.views.wire import unpack
-
 from tests.views.fakes import FakeSession, ask, z_result
 
 
@@ -61,7 +60,7 @@ def test_the_first_paint_needs_no_round_trip(z):
 
 def test_wrong_dims_and_indices_say_what_there_is():
     result = array(np.zeros((3, 4)), "layer", "head")
-    with pytest.raises(TypeError, match="unknown laier: .*layer, head"):
+    with pytest.raises(TypeError, match=r"unknown laier: .*layer, head"):
         HeatmapView(result, laier=1)
     with pytest.raises(ValueError, match="no dim 'x'; there are layer, head"):
         HeatmapView(result, rows="x")
@@ -76,7 +75,8 @@ def test_wrong_dims_and_indices_say_what_there_is():
 
 def test_a_vector_is_one_row_and_a_number_is_refused():
     view = HeatmapView(array(np.arange(7.0), "position"))
-    assert view.state["rows"] == "" and tile(view)["values"].shape == (1, 7)
+    assert view.state["rows"] == ""
+    assert tile(view)["values"].shape == (1, 7)
     view.close()
     with pytest.raises(ValueError, match="single number"):
         HeatmapView(array(np.float64(3) * np.ones(()), signed=False))
@@ -114,7 +114,8 @@ def test_a_single_nan_does_not_hide_its_block_but_a_block_of_nan_stays():
     values[0, 0] = np.nan
     values[:, 2:] = np.nan
     out = pooled(values, 2, 2, "mean", signed=False)
-    assert out[0, 0] == 1 and np.isnan(out[0, 1])
+    assert out[0, 0] == 1
+    assert np.isnan(out[0, 1])
     values[0, 1] = np.inf
     assert pooled(values, 2, 2, "max", signed=False)[0, 0] == np.inf
 
@@ -124,7 +125,8 @@ def test_the_scale_ignores_what_is_not_finite_and_counts_it():
     values[0], values[1], values[2] = np.nan, np.inf, -np.inf
     found = Range.of(torch.tensor(values, dtype=torch.float32))
     assert (found.nan, found.inf) == (1, 2)
-    assert found.high == 1 and found.low == pytest.approx(-0.994)
+    assert found.high == 1
+    assert found.low == pytest.approx(-0.994)
     expected = np.quantile(values[3:], [0.005, 0.995])
     np.testing.assert_allclose([found.trim_low, found.trim_high], expected, atol=1e-6)
     nothing = Range.of(np.full((2, 2), np.nan))
@@ -163,7 +165,8 @@ def test_a_head_ablated_by_click_shows_base_current_and_difference(z):
     before = z.current.sel(layer=2, head=1)
     ask(z, "intervene", {"kind": "ablate", "site": "z", "layer": 2, "head": [1]})
     z.session.step()
-    assert z.spec["changed"] and not tile(z)["values"].any()
+    assert z.spec["changed"]
+    assert not tile(z)["values"].any()
     np.testing.assert_array_equal(tile(z, mode="base")["values"], before)
     change = tile(z, mode="difference")
     np.testing.assert_array_equal(change["values"], -before)
@@ -237,7 +240,8 @@ def test_the_lens_grid_has_words_and_their_probabilities():
     np.testing.assert_allclose(first["probs"], result.numpy("probs"), atol=1e-3)
     np.testing.assert_array_equal(first["values"], result.numpy("probs")[..., 0])
     assert first["strings"][str(result.numpy("ids")[1, 2, 0])] == result.top(1, 2)[0][0]
-    assert view.spec["numbers"]["layer"] == [-1, 0, 1] and view.spec["flip"]
+    assert view.spec["numbers"]["layer"] == [-1, 0, 1]
+    assert view.spec["flip"]
     view.close()
 
 
@@ -268,16 +272,19 @@ def test_long_prompts_come_in_tiles():
     assert view.spec["first"] == {}
     answer, buffers = ask(view, "tile", {"channel": "probability", "col": 1})
     part = unpack(answer["payload"], buffers)
-    assert part["ids"].shape == (2, 3, 2) and part["strings"]["7"] == " w7"
+    assert part["ids"].shape == (2, 3, 2)
+    assert part["strings"]["7"] == " w7"
     view.close()
 
 
 def test_the_registry_knows_both():
-    assert VIEWS.get("array") is HeatmapView and VIEWS.get("lens") is LensView
+    assert VIEWS.get("array") is HeatmapView
+    assert VIEWS.get("lens") is LensView
 
 
 def test_planes_of_tensors_are_views_not_copies():
     values = torch.zeros(3, 4, 5)
     piece = plane(values, ["a", "b", "c"], "c", "a", {"b": 2})
     values[1, 2, 3] = 9
-    assert piece.shape == (5, 3) and piece[3, 1] == 9
+    assert piece.shape == (5, 3)
+    assert piece[3, 1] == 9

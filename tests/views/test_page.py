@@ -10,12 +10,13 @@ import interp_widgets as iw
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import NotLiveError
 from interp_widgets.views.heatmap import HeatmapView
-
 from tests.views.fakes import FakeSession, ask, z_result
 
 
 def data_of(page, name="iw-data"):
-    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.S)
+    found = re.search(
+        rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.DOTALL
+    )
     return json.loads(found.group(1))
 
 
@@ -37,7 +38,8 @@ def test_tokens_cannot_leave_their_script_element():
     result.meta["labels"]["position"][3] = nasty
     result.meta["title"] = nasty
     page = iw.to_html(result)
-    assert nasty not in page and "<script>alert" not in page
+    assert nasty not in page
+    assert "<script>alert" not in page
     assert data_of(page)["views"][0]["traits"]["spec"]["labels"]["position"][3] == nasty
     assert page.count("</script>") == 3
 
@@ -60,7 +62,8 @@ def test_large_arrays_are_pooled_until_they_fit():
     page = iw.to_html(result)
     spec = data_of(page)["views"][0]["traits"]["spec"]
     assert len(page) < 3_000_000
-    assert spec["finest"] == {"row_step": 4, "col_step": 2} and spec["frozen"]
+    assert spec["finest"] == {"row_step": 4, "col_step": 2}
+    assert spec["frozen"]
 
 
 def test_what_a_view_shows_now_is_what_the_page_shows():
@@ -80,8 +83,10 @@ def test_what_a_view_shows_now_is_what_the_page_shows():
     }
     assert data["selection"]["head"] == 1
     recipe = data_of(page, "iw-recipes")[0]
-    assert recipe["method"] == "activations" and recipe["interventions"][0]["layer"] == 1
-    assert not view.is_closed and view.spec["live"]
+    assert recipe["method"] == "activations"
+    assert recipe["interventions"][0]["layer"] == 1
+    assert not view.is_closed
+    assert view.spec["live"]
     view.close()
 
 

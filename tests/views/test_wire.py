@@ -71,7 +71,9 @@ def test_overviews_in_uint8_are_off_by_half_a_step_at_most():
 
 def test_constant_and_empty_arrays():
     codes, scale, offset = quantise(np.full((2, 2), 5.0))
-    assert codes.max() < NAN_CODE and offset == 5.0 and scale > 0
+    assert codes.max() < NAN_CODE
+    assert offset == 5.0
+    assert scale > 0
     assert round_trip(np.zeros((0, 3)), "uint8").shape == (0, 3)
     assert round_trip(np.zeros((2, 0))).shape == (2, 0)
 
