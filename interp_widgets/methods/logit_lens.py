@@ -13,7 +13,8 @@ from interp_widgets.results.lens import LensResult
 from interp_widgets.session.prompts import Prompt
 from interp_widgets.session.sites import Site
 
-CELLS = 2**23  # logits held at a time: 32 MB in float32
+CELLS = 2**21  # logits held at a time, a few times over: 8 MB in float32
+LOWEST = -1e4  # log-probability of what a model rules out with −∞; its probability is 0 still
 
 
 @method(
@@ -76,7 +77,7 @@ def logit_lens(
     for start in range(0, len(kept), chunk):
         at = torch.tensor(kept[start : start + chunk], device=final.device)
         own = final[at].float()
-        log_final = torch.log_softmax(own, dim=-1)
+        log_final = log_softmax(own)
         cells = []
         for i, row in enumerate(rows):
             run.progress(start * len(rows) + i * len(at), len(kept) * len(rows))
@@ -104,24 +105,33 @@ def read_cells(
         ``ids``, ``probs``, ``logits`` ``[position, k]``, ``entropy`` and ``kl`` ``[position]`` in
         nats, and what answer and foil allow.
     """
-    log_probs = torch.log_softmax(logits, dim=-1)
+    log_probs = log_softmax(logits)
     probs = log_probs.exp()
-    p_final = log_final.exp()
     best, ids = logits.topk(k, dim=-1)
+    p_final = log_final.exp()
     cells = {
         "ids": ids.int(),
         "probs": probs.gather(-1, ids),
         "logits": best,
-        "entropy": -(probs * log_probs).masked_fill(probs == 0, 0).sum(-1),
-        "kl": (p_final * (log_final - log_probs)).masked_fill(p_final == 0, 0).sum(-1),
+        "entropy": -_dot(probs, log_probs),
+        "kl": _dot(p_final, log_final) - _dot(p_final, log_probs),
     }
     if answer is not None:
         own = logits[:, answer]
         cells["answer_rank"] = (logits > own[:, None]).sum(-1).int()
-        cells["answer_prob"] = probs[:, answer]
+        cells["answer_prob"] = log_probs[:, answer].exp()
         if foil is not None:
             cells["logit_difference"] = own - logits[:, foil]
     return cells
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Return finite log-probabilities, so that 0 · log 0 is 0."""
+    return torch.log_softmax(logits, dim=-1).clamp_(min=LOWEST)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.einsum("pv,pv->p", a, b)
 
 
 def _positions(wanted: Sequence[int] | None, length: int) -> list[int]:

@@ -25,7 +25,9 @@ def result(**options) -> ArrayResult:
 
 
 def test_a_result_reads_back_with_data_labels_and_recipe(tmp_path):
-    recipe = Recipe("logit_lens", {"k": 3, "direction": {"$array": "arg.direction"}}, {"name": "tiny"})
+    recipe = Recipe(
+        "logit_lens", {"k": 3, "direction": {"$array": "arg.direction"}}, {"name": "tiny"}
+    )
     path = result(recipe=recipe).save(tmp_path / "lens")
     assert path.name == "lens.safetensors"
     again = iw.load(path)

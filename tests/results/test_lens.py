@@ -10,8 +10,12 @@ from interp_widgets.results.lens import LensResult
 
 @pytest.fixture
 def lens() -> LensResult:
-    ids = torch.tensor([[[3, 1], [2, 3]], [[1, 2], [9, 1]], [[1, 3], [3, 2]]])  # [layer, position, k]
-    probs = torch.tensor([[[0.5, 0.1], [0.4, 0.3]], [[0.6, 0.2], [0.9, 0.05]], [[0.7, 0.1], [0.8, 0.1]]])
+    ids = torch.tensor(
+        [[[3, 1], [2, 3]], [[1, 2], [9, 1]], [[1, 3], [3, 2]]]
+    )  # [layer, position, k]
+    probs = torch.tensor(
+        [[[0.5, 0.1], [0.4, 0.3]], [[0.6, 0.2], [0.9, 0.05]], [[0.7, 0.1], [0.8, 0.1]]]
+    )
     return LensResult(
         {"ids": ids, "probs": probs, "entropy": torch.rand(3, 2), "kl": torch.rand(3, 2)},
         {
@@ -25,7 +29,10 @@ def lens() -> LensResult:
 
 
 def test_one_cell_lists_its_best_tokens(lens):
-    assert lens.top(layer=0, position=1) == [("</script>", pytest.approx(0.4)), (" y", pytest.approx(0.3))]
+    assert lens.top(layer=0, position=1) == [
+        ("</script>", pytest.approx(0.4)),
+        (" y", pytest.approx(0.3)),
+    ]
 
 
 def test_a_token_without_a_string_shows_its_id(lens):

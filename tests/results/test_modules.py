@@ -9,7 +9,14 @@ from interp_widgets.results.modules import ModulesResult
 
 def node(path, cls, parameters, children=(), **more):
     name = path.rpartition(".")[2] or "model"
-    return {"name": name, "path": path, "class": cls, "parameters": parameters, "children": list(children), **more}
+    return {
+        "name": name,
+        "path": path,
+        "class": cls,
+        "parameters": parameters,
+        "children": list(children),
+        **more,
+    }
 
 
 @pytest.fixture
@@ -17,7 +24,9 @@ def modules() -> ModulesResult:
     mlp = node("h.0.mlp", "MLP", 30, shape=[7, 5], sites=["mlp_out"])
     attention = node("h.0.attn", "Attention", 20, shape=[7, 5], sites=["attn_out"])
     block = node("h.0", "Block", 50, [attention, mlp])
-    return ModulesResult({}, {"tree": node("", "Tiny", 1250, [block, node("lm_head", "Linear", 1200)])})
+    return ModulesResult(
+        {}, {"tree": node("", "Tiny", 1250, [block, node("lm_head", "Linear", 1200)])}
+    )
 
 
 def test_the_tree_is_walked_from_the_root_in_order(modules):

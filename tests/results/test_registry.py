@@ -69,7 +69,9 @@ def test_a_name_taken_by_another_module_is_refused_and_a_cell_run_again_is_not()
     registry.register("lens")(again)  # the same notebook cell, run again
     assert registry.get("lens")() == "mine, corrected"
     foreign = type("Foreign", (), {"__module__": "somebody.else"})
-    with pytest.raises(ValueError, match=r"registered by .*test_registry already; .* somebody.else"):
+    with pytest.raises(
+        ValueError, match=r"registered by .*test_registry already; .* somebody.else"
+    ):
         registry.register("lens")(foreign)
 
 
