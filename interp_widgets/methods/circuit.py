@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp_widgets.methods import catalogue
 from interp_widgets.methods.catalogue import Run
-from interp_widgets.methods.circuits.eap import Progress, eap, eap_ig, exact
+from interp_widgets.methods.circuits.eap import Ends, Progress, eap, eap_ig, exact
 from interp_widgets.methods.circuits.engine import Loss, ModelEngine
 from interp_widgets.methods.circuits.evaluate import (
     ENOUGH,
@@ -179,20 +179,25 @@ def _score(
             fixed = logits.detach()
             return lambda own: -metric.sign * metric.value(own, clean, fixed)
 
-        with torch.no_grad():
-            _, ours = engine.writers(clean)
-            _, theirs = engine.writers(corrupted)
+        both = Ends.of(engine, clean, corrupted)
+        ours, theirs = both.logits, both.corrupted_logits
         if not bool(torch.isfinite(ours).all() and torch.isfinite(theirs).all()):
             raise CircuitError("the model's logits are not finite on these prompts")
-        both = [metric.value(x, clean, ours) for x in (ours, theirs)]
-        ends += [float(x.double().sum()) for x in both]
+        ends += [float(metric.value(x, clean, ours).double().sum()) for x in (ours, theirs)]
         if method == "exact":
-            total += _exact(engine, clean, corrupted, loss, bar.first)
+            total += _exact(engine, clean, corrupted, loss, both, bar.first)
         elif method == "eap":
-            total += eap(engine, clean, corrupted, loss)
+            total += eap(engine, clean, corrupted, loss, ends=both)
         else:
             total += eap_ig(
-                engine, clean, corrupted, loss, steps=steps, endpoint=endpoint, progress=bar.first
+                engine,
+                clean,
+                corrupted,
+                loss,
+                steps=steps,
+                endpoint=endpoint,
+                ends=both,
+                progress=bar.first,
             )
         bar.next()
     mean = ends / len(pairs)
@@ -205,7 +210,12 @@ def _score(
 
 
 def _exact(
-    engine: ModelEngine, clean: PromptBatch, corrupted: PromptBatch, loss: Any, progress: Progress
+    engine: ModelEngine,
+    clean: PromptBatch,
+    corrupted: PromptBatch,
+    loss: Any,
+    ends: Ends,
+    progress: Progress,
 ) -> np.ndarray:
     if engine.graph.n_edges > MOST_EXACT:
         raise CircuitError(
@@ -218,6 +228,7 @@ def _exact(
         corrupted,
         loss,
         repeat=lambda batch, n: PromptBatch(batch.prompts * n),
+        ends=ends,
         progress=progress,
     )
 

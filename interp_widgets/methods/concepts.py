@@ -61,8 +61,10 @@ def concepts(
     fitted on all of them. With a ``target``, the effect is what the target loses when the concept's
     pattern (difference of means) is taken away from examples that have it, each with a pattern
     fitted without it; the TCAV score is the share of inputs whose target rises along the vector,
-    over vectors of repeated halves of the examples, and is tested against vectors of random
-    examples against random examples. Without a target, the effect is the held-out separation.
+    over vectors of repeated halves of the examples. ``p`` tests the linear effect (mean gradient ·
+    vector · gap) against vectors of shuffled labels, two-sided; ``p_sign`` is the original test of
+    TCAV scores against those of random examples. Without a target, the effect is the held-out
+    separation and ``p`` tests that it is above chance.
 
     A test gets significant for effects of no importance: both are reported, and
     ``result.flag(concept, layer)`` says "significant but negligible".
@@ -105,7 +107,8 @@ def concepts(
     -------
     ConceptResult
         ``effect, low, high, score, accuracy, auc, p, p_corrected, gap [concept, layer]``,
-        ``vectors [concept, layer, d]``; with a target ``score_null``, ``linear_effect``.
+        ``vectors [concept, layer, d]``; with a target ``score_null``, ``linear_effect``,
+        ``p_sign``.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def concepts(
     Notes
     -----
     Intervals are percentile bootstraps over examples (95 %). TCAV's repeated vectors share one pool
-    of examples, so its p-values are about these examples.
+    of examples, so ``p_sign`` calls concepts significant too often; flags go by ``p``.
 
     Examples
     --------
@@ -145,7 +148,8 @@ def concepts(
         quantity, threshold = "held-out separation (standard deviations)", negligible
         table.arrays["score"] = table.arrays["accuracy"]
         score_name, title = "held-out accuracy", "Concepts by separation"
-        del table.arrays["score_null"], table.arrays["linear_effect"]
+        for name in ("score_null", "linear_effect", "p_sign"):
+            del table.arrays[name]
     else:
         value, what = target_of(run.session, target)
         everything = [p for s in sets for p in (*s.positive, *s.negative)]
@@ -197,7 +201,10 @@ class _Table:
     """The numbers of all concepts and layers, filled cell by cell."""
 
     def __init__(self, concepts: int, layers: int, width: int) -> None:
-        names = "effect low high score score_null linear_effect accuracy auc p gap".split()  # noqa: SIM905
+        names = (
+            *("effect", "low", "high", "score", "score_null", "linear_effect"),
+            *("accuracy", "auc", "p", "p_sign", "gap"),
+        )
         self.arrays: dict[str, Any] = {name: np.full((concepts, layers), np.nan) for name in names}
         self.arrays["vectors"] = np.zeros((concepts, layers, width), np.float32)
 
@@ -320,7 +327,7 @@ def _fit(
         high=high,
         accuracy=cav.balanced_accuracy(own, other),
         auc=cav.auc(own, other),
-        p=tcav.welch_p(own, other),
+        p=tcav.welch_p(own, other, greater=True),
         gap=float((positive @ vector).mean() - (negative @ vector).mean()),
     )
 
@@ -362,7 +369,8 @@ def _test(
                 score=float(test.scores.mean()),
                 score_null=float(test.null.mean()),
                 p=test.p,
-                linear_effect=float((gradients[i] @ cav.gap(positive, negative)).mean()),
+                p_sign=test.p_sign,
+                linear_effect=test.effect,
             )
     report(1, 1)
 

@@ -25,6 +25,7 @@ COLUMNS = (
     "auc",
     "p",
     "p_corrected",
+    "p_sign",
     "n_positive",
 )
 
@@ -36,9 +37,10 @@ class ConceptResult(Result):
     (``meta["quantity"]`` says of what, in which unit), ``score`` (``meta["score_name"]``: TCAV
     score, or held-out accuracy without a target), ``accuracy`` (held out), ``auc``, ``p`` and
     ``p_corrected`` (two-sided; ``meta["correction"]``), ``significant`` and ``negligible`` (bool);
-    with a target also ``linear_effect`` (mean gradient · vector · gap) and ``score_null`` (mean
-    score of random counterparts). ``vectors [concept, layer, d]`` have unit norm; ``gap``
-    ``[concept, layer]`` is the mean projection with the concept minus without.
+    with a target also ``linear_effect`` (mean gradient · vector · gap), ``score_null`` (mean score
+    of random counterparts) and ``p_sign`` (test of the score alone). ``vectors
+    [concept, layer, d]`` have unit norm; ``gap [concept, layer]`` is the mean projection with the
+    concept minus without.
     ``meta``: ``concepts``, ``layers`` (labels), ``site``, ``target``, ``filter``, ``probe``
     (``name``, ``hash``, numbers of examples), ``alpha``, ``runs``.
 

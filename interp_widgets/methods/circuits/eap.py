@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,39 @@ Progress = Callable[[int, int], None]
 Endpoint = Literal["clean", "corrupted"]
 
 
-def eap(engine: Engine, clean: Any, corrupted: Any, loss: Callable[[Tensor], Loss]) -> np.ndarray:
+@dataclass(frozen=True)
+class Ends:
+    """What components write on the clean and on the corrupted batch, and both batches' logits."""
+
+    clean: Tensor
+    corrupted: Tensor
+    logits: Tensor
+    corrupted_logits: Tensor
+
+    @classmethod
+    def of(cls, engine: Engine, clean: Any, corrupted: Any) -> Ends:
+        """Run both batches.
+
+        Raises
+        ------
+        ValueError
+            When they differ in shape.
+        """
+        ours, logits = engine.writers(clean)
+        theirs, wrong = engine.writers(corrupted)
+        if ours.shape != theirs.shape:
+            raise ValueError(f"clean and corrupted differ in shape: {ours.shape}, {theirs.shape}")
+        return cls(ours, theirs, logits, wrong)
+
+
+def eap(
+    engine: Engine,
+    clean: Any,
+    corrupted: Any,
+    loss: Callable[[Tensor], Loss],
+    *,
+    ends: Ends | None = None,
+) -> np.ndarray:
     """Score edges by attribution patching (Syed et al. 2023, arXiv 2310.10348).
 
     ``score(u → r) = Σ_position (o_u^corrupted − o_u^clean) · d loss / d x_r``, the gradient
@@ -30,13 +63,16 @@ def eap(engine: Engine, clean: Any, corrupted: Any, loss: Callable[[Tensor], Los
         Two batches, row by row of one shape.
     loss
         Takes the clean logits; returns the function from logits to a loss per row.
+    ends
+        What the two batches gave, if they were run already.
 
     Returns
     -------
     numpy.ndarray
         ``[n_forward, n_backward]``, summed over the rows of the batch.
     """
-    return _integrate(engine, clean, corrupted, loss, [1.0])
+    ends = ends or Ends.of(engine, clean, corrupted)
+    return _integrate(engine, clean, loss, [1.0], ends)
 
 
 def eap_ig(
@@ -47,6 +83,7 @@ def eap_ig(
     *,
     steps: int = 5,
     endpoint: Endpoint = "clean",
+    ends: Ends | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Score edges by attribution patching with integrated gradients (arXiv 2403.17806, eq. 8).
@@ -61,6 +98,8 @@ def eap_ig(
     endpoint
         ``"clean"``: k = 1 … steps, as in the paper; ``"corrupted"``: k = 0 … steps − 1, as in the
         authors' library.
+    ends
+        What the two batches gave, if they were run already.
     progress
         Called with (done, total) after each input.
     """
@@ -68,29 +107,25 @@ def eap_ig(
         raise ValueError(f"steps must be at least 1, got {steps}")
     first = 1 if endpoint == "clean" else 0
     shares = [(k + first) / steps for k in range(steps)]
-    return _integrate(engine, clean, corrupted, loss, shares, progress)
+    ends = ends or Ends.of(engine, clean, corrupted)
+    return _integrate(engine, clean, loss, shares, ends, progress)
 
 
 def _integrate(
     engine: Engine,
     clean: Any,
-    corrupted: Any,
     loss: Callable[[Tensor], Loss],
     shares: list[float],
+    ends: Ends,
     progress: Progress | None = None,
 ) -> np.ndarray:
-    ours, logits = engine.writers(clean)
-    theirs, _ = engine.writers(corrupted)
-    if ours.shape != theirs.shape:
-        raise ValueError(f"clean and corrupted differ in shape: {ours.shape} and {theirs.shape}")
-    starts = [theirs[0] + share * (ours[0] - theirs[0]) for share in shares]
-    difference = (theirs - ours).flatten(1)
-    del ours, theirs
+    first, last = ends.corrupted[0], ends.clean[0]
+    difference = (ends.corrupted - ends.clean).flatten(1)
     scores = torch.zeros(engine.graph.shape, dtype=torch.float32, device=difference.device)
-    of_logits = loss(logits)
-    for done, (share, start) in enumerate(zip(shares, starts, strict=True)):
-        at_clean = None if share == 1 else start
-        for columns, gradient in engine.gradients(clean, of_logits, at_clean):
+    of_logits = loss(ends.logits)
+    for done, share in enumerate(shares):
+        start = None if share == 1 else first + share * (last - first)
+        for columns, gradient in engine.gradients(clean, of_logits, start):
             limit = int(engine.graph.first_unreadable[columns].max())
             part = difference[:limit] @ gradient.flatten(1).T
             scores[:limit, columns] += part.float()
@@ -108,6 +143,7 @@ def exact(
     *,
     repeat: Callable[[Any, int], Any],
     rows: int = 64,
+    ends: Ends | None = None,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Score edges by patching each one alone: what the loss really gains.
@@ -120,11 +156,14 @@ def exact(
         ``repeat(batch, n)`` returns the whole batch n times over, ``[0…b, 0…b, …]``.
     rows
         Most rows of one run.
+    ends
+        What the two batches gave, if they were run already.
     """
-    _, logits = engine.writers(clean)
-    theirs, _ = engine.writers(corrupted)
+    ends = ends or Ends.of(engine, clean, corrupted)
+    theirs = ends.corrupted
     pairs = theirs.shape[1]
-    base = loss(logits)(logits).double()
+    of_logits = loss(ends.logits)
+    base = of_logits(ends.logits).double()
     edges = np.argwhere(engine.graph.real_edge_mask)
     at_once = max(1, rows // pairs)
     scores = np.zeros(engine.graph.shape, np.float32)
@@ -138,7 +177,7 @@ def exact(
             masks.repeat_interleave(pairs, 0),
         )
         for i, (row, column) in enumerate(some):
-            own = loss(logits)(out[i * pairs : (i + 1) * pairs]).double()
+            own = of_logits(out[i * pairs : (i + 1) * pairs]).double()
             scores[row, column] = float((own - base).sum())
         if progress is not None:
             progress(min(start + at_once, len(edges)), len(edges))
