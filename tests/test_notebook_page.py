@@ -10,8 +10,8 @@ from interp_widgets.cli import find_notebook, main
 from interp_widgets.notebook_page import run_notebook, write_page
 
 CELLS = (
-    "import interp_widgets as iw, torch\n"
-    "iw.show(torch.arange(6.0).reshape(2, 3), dims=('layer', 'head'))",
+    """import interp_widgets as iw, torch
+iw.show(torch.arange(6.0).reshape(2, 3), dims=('layer', 'head'))""",
     "print('<script>alert(1)</script>', 3 * '=')",
     "import pandas as pd; pd.DataFrame({'layer': [1, 2], 'score': [0.5, 0.25]})",
 )
