@@ -190,7 +190,9 @@ export class Matrix {
   private lay(): void {
     const { queries, keys } = this.shape;
     const longest = this.names.reduce((n, { text }) => Math.max(n, [...text].length), 2);
-    const gutter = Math.min(112, 14 + longest * 6.5);
+    const digits = String(Math.max(queries, keys) - 1).length;
+    const indexed = this.names.some(({ twice }) => twice) || keys > 40;
+    const gutter = Math.min(120, 14 + longest * 6.5 + (indexed ? digits * 5.5 : 0));
     const full = document.fullscreenElement?.contains(this.el) ?? false;
     const largest = full ? Math.max(LARGEST, innerHeight - AROUND) : LARGEST;
     const cell = full ? 2 * CELL : CELL;

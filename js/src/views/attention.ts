@@ -469,7 +469,8 @@ class AttentionView {
   private resize(width: number): void {
     const wide = width >= 640;
     this.view.body.classList.toggle("iw-att-wide", wide);
-    const left = wide ? Math.max(260, Math.min(width * 0.48, this.gridWidth())) : width;
+    const share = this.shape.heads > 8 ? 0.48 : 0.42;
+    const left = wide ? Math.max(260, Math.min(width * share, this.gridWidth())) : width;
     this.view.body.style.setProperty("--iw-left", `${Math.round(left)}px`);
     this.grid.resize(left);
     const room = wide ? width - left - 24 : width;
