@@ -53,10 +53,10 @@ afterEach(() => {
 describe("bars", () => {
   it("speak effect, interval, flag, p and the score against random counterparts", () => {
     open();
-    expect(rows()[0]?.getAttribute("aria-label")).toBe(
+    expect(rows()[0]?.querySelector(".iw-sr")?.textContent).toBe(
       "dots, effect −3, interval −3.40 to −2.60, relevant, p = 0.001, TCAV 0.10 (random 0.50)",
     );
-    expect(rows()[1]?.getAttribute("aria-label")).toContain("significant but negligible");
+    expect(rows()[1]?.querySelector(".iw-sr")?.textContent).toContain("significant but negligible");
   });
 
   it("take names as text", () => {
@@ -67,7 +67,9 @@ describe("bars", () => {
 
   it("draw nothing for what is not defined", () => {
     open({ layer: 1 });
-    const undefinedRow = rows().find((r) => r.getAttribute("aria-label")?.includes("undefined"))!;
+    const undefinedRow = rows().find((r) =>
+      r.querySelector(".iw-sr")?.textContent?.includes("undefined"),
+    )!;
     expect(undefinedRow.querySelector(".iw-bar rect")).toBeNull();
     expect(rows()[0]?.querySelector(".iw-bar rect")).not.toBeNull();
   });

@@ -49,14 +49,14 @@ describe("module tree", () => {
     open();
     expect(names()).toEqual(["net", "wte", "h", "0", "attn", "mlp", "1 … 3"]);
     const [, wte, h] = rows();
-    expect(wte?.getAttribute("aria-label")).toBe(
+    expect(wte?.querySelector(".iw-sr")?.textContent).toBe(
       "wte, Linear, output [5, 8], 20 parameters, activations embed",
     );
     expect([wte?.getAttribute("aria-level"), h?.getAttribute("aria-expanded")]).toEqual([
       "2",
       "true",
     ]);
-    expect(rows()[6]?.getAttribute("aria-label")).toContain("3 modules like 0");
+    expect(rows()[6]?.querySelector(".iw-sr")?.textContent).toContain("3 modules like 0");
     expect(rows().filter((r) => r.tabIndex === 0).length).toBe(1);
   });
 

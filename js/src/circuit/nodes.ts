@@ -78,81 +78,97 @@ export class Nodes {
   }
 
   show(scene: Scene, ablated: ReadonlySet<number>): void {
-    const { layout, circuit, edges, graph } = scene;
+    const { layout, circuit, edges } = scene;
     const held = this.el.contains(document.activeElement) ? this.current : -1;
-    this.layout = layout;
-    this.drawn.clear();
     const order = [...scene.shown].sort(
       (a, b) =>
         (layout.y[b] as number) - (layout.y[a] as number) ||
         (layout.x[a] as number) - (layout.x[b] as number),
     );
-    this.world.replaceChildren();
+    const before = new Map(this.drawn);
+    this.drawn.clear();
     for (const i of order) {
-      const node = graph.nodes[i] as GraphNode;
-      const [x, y] = [layout.x[i] as number, layout.y[i] as number];
-      const width = layout.boxes[i] as number;
-      const height = layout.boxHeight;
-      const text = width < 24 ? tightLabel(node) : shortLabel(node);
-      const size = Math.min(11, height * 0.62, (width / Math.max(2, text.length)) * 1.7);
-      const g = s(
-        "g",
-        {
-          class: `iw-node iw-node-${node.kind}${ablated.has(i) ? " iw-ablated" : ""}`,
-          role: "button",
-          tabindex: -1,
-          "aria-label": nodeName(edges, circuit, i, ablated.has(i)),
-          "aria-roledescription": "component",
-          "aria-pressed":
-            node.kind === "head" || node.kind === "mlp" ? String(ablated.has(i)) : undefined,
-        },
-        // Pointer targets are at least 24 px high whatever the box is.
-        s("rect", {
-          class: "iw-node-target",
-          x: x - Math.max(width, 20) / 2,
-          y: y - Math.max(height, 20) / 2,
-          width: Math.max(width, 20),
-          height: Math.max(height, 20),
-        }),
-        s("rect", {
-          class: "iw-node-box",
-          x: x - width / 2,
-          y: y - height / 2,
-          width,
-          height,
-          rx: node.kind === "mlp" ? 1.5 : Math.min(6, height / 2.4),
-        }),
-        s("text", { x, y: y + size * 0.36, "font-size": size.toFixed(1) }, text),
-      );
-      if (ablated.has(i)) {
-        const d = `M${x - width / 2},${y - height / 2}L${x + width / 2},${y + height / 2}`;
-        g.append(s("path", { class: "iw-node-strike", d }));
-      }
-      const ports = new Set((circuit.incoming.get(i) ?? []).map((e) => edges.portOf(e)));
-      for (const port of ports) {
-        if (!port) continue;
-        const [px, py] = entering(layout, i, port);
-        g.append(portMark(port, px, py, Math.min(3, Math.max(1.8, width / 9))));
-      }
-      g.dataset.node = node.id;
-      g.addEventListener("pointerenter", (event) => this.events.enter(i, event));
-      g.addEventListener("pointerleave", () => this.events.leave());
-      g.addEventListener("focus", () => {
-        this.roam(i);
-        this.events.focus(i);
-      });
-      g.addEventListener("blur", () => this.events.blur());
-      g.addEventListener("click", (event) => {
-        event.stopPropagation();
-        this.events.press(i);
-      });
+      const ports = [
+        ...new Set((circuit.incoming.get(i) ?? []).map((e) => edges.portOf(e))),
+      ].sort();
+      const place = [layout.x[i], layout.y[i], layout.boxes[i], layout.boxHeight];
+      const look = [...place, ablated.has(i), ...ports].join();
+      const known = before.get(i);
+      const g = known?.dataset.look === look ? known : this.draw(scene, i, ports, ablated.has(i));
+      g.dataset.look = look;
+      g.setAttribute("aria-label", nodeName(edges, circuit, i, ablated.has(i)));
       this.drawn.set(i, g);
-      this.world.append(g);
     }
-    this.axes(layout);
+    const wanted = [...this.drawn.values()];
+    const same =
+      wanted.length === this.world.childElementCount &&
+      wanted.every((g, i) => g === this.world.children[i]);
+    if (!same) this.world.replaceChildren(...wanted);
+    if (layout !== this.layout) this.axes(layout);
+    this.layout = layout;
     const start = this.drawn.has(this.current) ? this.current : (order[order.length - 1] ?? -1);
     this.roam(start);
-    if (held >= 0) this.focus(start);
+    if (held >= 0 && !same) this.focus(start);
+  }
+
+  private draw(scene: Scene, i: number, ports: readonly Port[], ablated: boolean): SVGGElement {
+    const { layout } = scene;
+    const node = scene.graph.nodes[i] as GraphNode;
+    const [x, y] = [layout.x[i] as number, layout.y[i] as number];
+    const width = layout.boxes[i] as number;
+    const height = layout.boxHeight;
+    const text = width < 24 ? tightLabel(node) : shortLabel(node);
+    const size = Math.min(11, height * 0.62, (width / Math.max(2, text.length)) * 1.7);
+    const [wide, high] = [Math.max(width, 20), Math.max(height, 24)];
+    const acts = node.kind === "head" || node.kind === "mlp";
+    const g = s(
+      "g",
+      {
+        class: `iw-node iw-node-${node.kind}${ablated ? " iw-ablated" : ""}`,
+        role: "button",
+        tabindex: -1,
+        "aria-roledescription": "component",
+        "aria-pressed": acts ? String(ablated) : undefined,
+      },
+      s("rect", {
+        class: "iw-node-target",
+        x: x - wide / 2,
+        y: y - high / 2,
+        width: wide,
+        height: high,
+      }),
+      s("rect", {
+        class: "iw-node-box",
+        x: x - width / 2,
+        y: y - height / 2,
+        width,
+        height,
+        rx: node.kind === "mlp" ? 1.5 : Math.min(6, height / 2.4),
+      }),
+      s("text", { x, y: y + size * 0.36, "font-size": size.toFixed(1) }, text),
+    );
+    if (ablated) {
+      const d = `M${x - width / 2},${y - height / 2}L${x + width / 2},${y + height / 2}`;
+      g.append(s("path", { class: "iw-node-strike", d }));
+    }
+    for (const port of ports) {
+      if (!port) continue;
+      const [px, py] = entering(layout, i, port);
+      g.append(portMark(port, px, py, Math.min(3, Math.max(1.8, width / 9))));
+    }
+    g.dataset.node = node.id;
+    g.addEventListener("pointerenter", (event) => this.events.enter(i, event));
+    g.addEventListener("pointerleave", () => this.events.leave());
+    g.addEventListener("focus", () => {
+      this.roam(i);
+      this.events.focus(i);
+    });
+    g.addEventListener("blur", () => this.events.blur());
+    g.addEventListener("click", (event) => {
+      event.stopPropagation();
+      this.events.press(i);
+    });
+    return g;
   }
 
   private axes(layout: Layout): void {
@@ -208,8 +224,9 @@ export class Nodes {
     }
   }
 
-  /** Marks a node whose intervention is on its way. */
+  /** Marks a node whose intervention is on its way; -1 when it has arrived. */
   pending(node: number): void {
+    for (const g of this.drawn.values()) g.classList.remove("iw-pending");
     this.drawn.get(node)?.classList.add("iw-pending");
   }
 

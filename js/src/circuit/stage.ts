@@ -58,11 +58,10 @@ export class Stage {
     this.redraw(moving);
   }
 
+  /** Takes the size of the element; `show` draws. */
   resize(width: number, height: number): void {
     this.screen = { width, height };
     this.el.style.height = `${height}px`;
-    if (this.fitted) this.camera.view = whole(this.world, this.screen);
-    this.redraw(false);
   }
 
   zoom(factor: number, px = this.screen.width / 2, py = this.screen.height / 2): void {

@@ -210,6 +210,7 @@ class CircuitView {
     this.lists = { current: edgeList(view.first as never) };
     if (base) this.lists.base = base;
     this.shown = undefined;
+    this.nodes.pending(-1);
     this.refresh(false);
     this.cuts.show();
     await this.load();
@@ -224,6 +225,7 @@ class CircuitView {
       this.mode = view.mode;
       this.shown = this.shownList();
       scene.take(this.shown);
+      this.key.replaceChildren(...legend(view.mode === "difference"));
     }
     const height = naturalHeight(scene.graph.layers);
     const full = document.fullscreenElement === view.el;
@@ -237,7 +239,6 @@ class CircuitView {
       width: this.width,
       height: room,
     });
-    this.key.replaceChildren(...legend(view.mode === "difference"));
     this.nodes.show(scene, ablated);
     this.stage.resize(this.width, Math.min(room, scene.layout.height));
     this.stage.show(scene, this.cuts.positions(), moving);

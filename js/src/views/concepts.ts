@@ -233,11 +233,13 @@ class ConceptsView {
         class: "iw-concept-row",
         role: "option",
         "aria-selected": String(on),
-        "aria-label": spoken(row, view.spec.score_name),
         tabindex: on ? 0 : -1,
       },
       ...cells,
     );
+    // A spoken sentence is the row's name; the cells are for the eye.
+    for (const cell of el.children) cell.setAttribute("aria-hidden", "true");
+    el.prepend(h("span", { class: "iw-sr" }, spoken(row, view.spec.score_name)));
     el.dataset.concept = String(row.concept);
     el.addEventListener("click", () => this.choose(row.concept, true));
     el.addEventListener("pointermove", (event) =>

@@ -126,7 +126,6 @@ class ModulesView {
         "aria-posinset": row.position,
         "aria-setsize": row.siblings,
         "aria-expanded": row.hasChildren ? String(row.open) : undefined,
-        "aria-label": words.filter(Boolean).join(", "),
         tabindex: row.key === this.current ? 0 : -1,
         title: node.path,
       },
@@ -159,6 +158,9 @@ class ModulesView {
         ...sites.map((site) => h("code", {}, site)),
       ),
     );
+    // A spoken sentence is the row's name; the cells are for the eye.
+    for (const cell of el.children) cell.setAttribute("aria-hidden", "true");
+    el.prepend(h("span", { class: "iw-sr" }, words.filter(Boolean).join(", ")));
     el.dataset.key = row.key;
     el.addEventListener("click", () => {
       this.current = row.key;
