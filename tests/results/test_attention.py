@@ -332,3 +332,12 @@ def test_one_pattern_from_q_and_k_alone():
         q, k, torch.eye(9), scale=0.5, is_causal=True
     )
     torch.testing.assert_close(attention_pattern(q, k, scaling=0.5), expected)
+
+
+@pytest.mark.parametrize("facts", [{}, {"window": 5}, {"softcap": 3.0}, {"causal": False}])
+def test_single_queries_are_rows_of_the_pattern(facts):
+    result = made(**facts)
+    some = [0, 7, 22]
+    np.testing.assert_allclose(
+        result.queries(1, 4, some), by_definition(result, 1, 4)[some], atol=1e-5
+    )
