@@ -535,7 +535,7 @@ class Session:
         """Return a prompt of this session and remember it."""
         self._check_open()
         if isinstance(prompt, PromptBatch):
-            own = prompt if prompt.session is self else self.prompts(prompt)
+            own: Prompt | PromptBatch = prompt if prompt.session is self else self.prompts(prompt)
         else:
             mine = isinstance(prompt, Prompt) and prompt.session is self
             own = prompt if mine else self.prompt(prompt)
