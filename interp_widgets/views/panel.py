@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import View
@@ -25,6 +25,7 @@ class Snapshot:
 
     kind = "session"
     recipe = None
+    arrays: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, session: Any) -> None:
         self.session = session
