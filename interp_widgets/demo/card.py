@@ -43,11 +43,16 @@ def _tasks(scores: dict[str, dict[str, float]]) -> list[str]:
     lines = [
         "## Tasks, on held-out prompts",
         "",
-        "400 fresh prompts each.  *First*: the answer is the most likely token.  *Preferred*: it "
-        "is more likely than the foil.  *Difference*: mean logit difference of the two.  "
-        "Agreement: the verb (is, was, has) is free, so only *preferred* counts.  Greater-than: "
-        "*first* means that the most likely token is a later year, *preferred* that more "
-        "probability lies above the year than at or below it, *difference* their mean difference.",
+        (
+            "400 fresh prompts each.  *First*: the answer is the most likely token.  "
+            "*Preferred*: it "
+            "is more likely than the foil.  *Difference*: mean logit difference of the two.  "
+            "Agreement: the verb (is, was, has) is free, so only *preferred* counts.  "
+            "Greater-than: "
+            "*first* means that the most likely token is a later year, *preferred* that more "
+            "probability lies above the year than at or below it, *difference* their mean "
+            "difference."
+        ),
         "",
         "| task | first | preferred | difference |",
         "|---|---|---|---|",
@@ -65,12 +70,16 @@ def _tasks(scores: dict[str, dict[str, float]]) -> list[str]:
         lines += ["", f"**Goals not reached:** {'; '.join(missed)}."]
     lines += [
         "",
-        f"Greater-than prompts with a sharp edge (also more probability in the five years just "
-        f"above than in the five at and just below): {sharp:.3f}.",
+        (
+            f"Greater-than prompts with a sharp edge (also more probability in the five years just "
+            f"above than in the five at and just below): {sharp:.3f}."
+        ),
         "",
-        "Held out: IOI names and templates, templates of gender, agreement, capitals and "
-        "sentiment, greater-than start years and nouns, lengths of repeated blocks.  Colour "
-        "recall draws fresh combinations of things and colours from a trained template.",
+        (
+            "Held out: IOI names and templates, templates of gender, agreement, capitals and "
+            "sentiment, greater-than start years and nouns, lengths of repeated blocks.  Colour "
+            "recall draws fresh combinations of things and colours from a trained template."
+        ),
         "",
     ]
     return lines
@@ -81,8 +90,10 @@ def _induction(figures: dict[str, Any]) -> list[str]:
     return [
         "## Induction",
         "",
-        f"Accuracy on repeats of unseen random tokens, by block length never trained on: "
-        f"{lengths} (mean {figures['mean_accuracy']:.3f}).",
+        (
+            f"Accuracy on repeats of unseen random tokens, by block length never trained on: "
+            f"{lengths} (mean {figures['mean_accuracy']:.3f})."
+        ),
         "",
         f"Induction scores (layer.head): {_heads(figures['induction'])}.",
         "",
@@ -95,11 +106,16 @@ def _ioi(report: dict[str, Any]) -> list[str]:
     lines = [
         "## Heads of indirect object identification",
         "",
-        f"Mean logit difference {report['difference']:.2f}.  *Direct*: direct effect of the head "
-        "on logit(IO) - logit(S) at the end.  *Patched*: change of the difference when the head's "
-        "output is exchanged for that of the abc prompt.  Then attention from the end to IO, S1 "
-        "and S2, and from S2 to S1 and IO.  The eight heads with the largest direct or patched "
-        "effect:",
+        (
+            f"Mean logit difference {report['difference']:.2f}.  *Direct*: direct effect of "
+            f"the head "
+            "on logit(IO) - logit(S) at the end.  *Patched*: change of the difference when "
+            "the head's "
+            "output is exchanged for that of the abc prompt.  Then attention from the end "
+            "to IO, S1 "
+            "and S2, and from S2 to S1 and IO.  The eight heads with the largest direct or patched "
+            "effect:"
+        ),
         "",
         "| head | direct | patched | end to IO | end to S1 | end to S2 | S2 to S1 | S2 to IO |",
         "|---|---|---|---|---|---|---|---|",
@@ -124,8 +140,11 @@ def _ioi(report: dict[str, Any]) -> list[str]:
         verdict = f"it attends to {where}, where a name mover of GPT-2 attends to IO"
     lines += [
         "",
-        f"The head with the largest direct effect is {top} ({effect:.2f}): {verdict} "
-        f"(attention {looks['IO']:.2f} to IO, {looks['S1']:.2f} to S1, {looks['S2']:.2f} to S2).",
+        (
+            f"The head with the largest direct effect is {top} ({effect:.2f}): {verdict} "
+            f"(attention {looks['IO']:.2f} to IO, {looks['S1']:.2f} to S1, "
+            f"{looks['S2']:.2f} to S2)."
+        ),
         "",
     ]
     return lines
@@ -165,19 +184,23 @@ def card(name: str, figures: dict[str, Any]) -> str:
     lines += [
         "## How it was made",
         "",
-        f"GPT-2 architecture, {recipe['layers']} layers, {recipe['heads']} heads, width "
-        f"{recipe['width']}, {figures['parameters']:,} parameters, stored in float16.  "
-        f"{training['steps_done']:,} steps of {recipe['tokens']:,} tokens, seed "
-        f"{recipe['seed']}, {training['cpu_seconds']:,} CPU seconds on one thread (python "
-        f"{versions['python']}, torch {versions['torch']}, transformers "
-        f"{versions['transformers']}).",
+        (
+            f"GPT-2 architecture, {recipe['layers']} layers, {recipe['heads']} heads, width "
+            f"{recipe['width']}, {figures['parameters']:,} parameters, stored in float16.  "
+            f"{training['steps_done']:,} steps of {recipe['tokens']:,} tokens, seed "
+            f"{recipe['seed']}, {training['cpu_seconds']:,} CPU seconds on one thread (python "
+            f"{versions['python']}, torch {versions['torch']}, transformers "
+            f"{versions['transformers']})."
+        ),
         "",
         start,
         "",
-        "All training text is generated by `interp_widgets.demo.language`, `variants` and "
-        "`corpus`; no outside text was used.  The position table starts as sinusoids.  Made by "
-        f"`python -m interp_widgets.demo.train --name {name} --out DIR` and measured by "
-        "`python -m interp_widgets.demo.measure DIR`.",
+        (
+            "All training text is generated by `interp_widgets.demo.language`, `variants` and "
+            "`corpus`; no outside text was used.  The position table starts as sinusoids.  Made by "
+            f"`python -m interp_widgets.demo.train --name {name} --out DIR` and measured by "
+            "`python -m interp_widgets.demo.measure DIR`."
+        ),
         "",
         "The model knows the generated language only.  It is for teaching and for testing tools.",
         "",

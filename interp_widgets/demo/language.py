@@ -155,7 +155,7 @@ def _other(rng: random.Random, items: list[str], *used: str) -> str:
 
 
 def ioi(rng: random.Random, split: Split) -> Sentence:
-    """Indirect object identification (arXiv:2211.00593)."""
+    """Draw an indirect object to identify (arXiv:2211.00593)."""
     held = split == "test"
     pool = [n for n in w.NAMES if (n in w.HELD_OUT_NAMES) == held]
     io, s, x, y, z = rng.sample(pool, 5)
@@ -177,7 +177,7 @@ def ioi(rng: random.Random, split: Split) -> Sentence:
 
 
 def greater_than(rng: random.Random, split: Split) -> Sentence:
-    """A year above a given one (arXiv:2305.00586)."""
+    """Draw a year above a given one (arXiv:2305.00586)."""
     held = split == "test"
     while True:
         century, year = rng.randint(11, 19), rng.randint(2, 97)
@@ -202,7 +202,7 @@ def greater_than(rng: random.Random, split: Split) -> Sentence:
 
 
 def gender(rng: random.Random, split: Split) -> Sentence:
-    """The pronoun that fits a name or a role."""
+    """Draw the pronoun that fits a name or a role."""
     if rng.random() < 0.7:
         pair = (rng.choice(w.MALE), rng.choice(w.FEMALE))
         subjects = pair
@@ -226,7 +226,7 @@ def gender(rng: random.Random, split: Split) -> Sentence:
 
 
 def agreement(rng: random.Random, split: Split) -> Sentence:
-    """Number agreement of the verb; in the test the noun in between always disagrees."""
+    """Draw a verb that agrees in number; in the test the noun in between always disagrees."""
     noun, between = rng.sample(w.NOUNS, 2)
     many = rng.randrange(2)
     attractor = 1 - many if split == "test" else rng.randrange(2)
@@ -250,7 +250,7 @@ def agreement(rng: random.Random, split: Split) -> Sentence:
 
 
 def capitals(rng: random.Random, split: Split) -> Sentence:
-    """The capital of a country."""
+    """Draw the capital of a country."""
     country, other = rng.sample(list(w.CAPITALS), 2)
     template = rng.choice(CAPITALS[split])
     name = rng.choice(w.NAMES)
@@ -265,7 +265,7 @@ def capitals(rng: random.Random, split: Split) -> Sentence:
 
 
 def sentiment(rng: random.Random, split: Split) -> Sentence:
-    """The reaction that fits an evaluation."""
+    """Draw the reaction that fits an evaluation."""
     template, good, bad, rest = rng.choice(SENTIMENT[split])
     i = rng.randrange(2)
     adjectives = (rng.choice(w.POSITIVE), rng.choice(w.NEGATIVE))
@@ -283,7 +283,7 @@ def sentiment(rng: random.Random, split: Split) -> Sentence:
 
 
 def colour_recall(rng: random.Random, split: Split) -> Sentence:
-    """The colour that was bound to a thing earlier in the prompt."""
+    """Draw the colour that was bound to a thing earlier in the prompt."""
     count = rng.choice((2, 3))
     things, colours = rng.sample(w.THINGS, count), rng.sample(w.COLOURS, count)
     fact, question = rng.choice(COLOUR[split])
@@ -305,7 +305,7 @@ def colour_recall(rng: random.Random, split: Split) -> Sentence:
 
 
 def induction(rng: random.Random, split: Split) -> Sentence:
-    """A list of unrelated words that starts again (arXiv:2209.11895)."""
+    """Draw a list of unrelated words that starts again (arXiv:2209.11895)."""
     held = split == "test"
     length = rng.choice([n for n in range(4, 20) if w.held_out_length(n) == held])
     pool = w.THINGS + w.COLOURS + w.OBJECTS + w.PLACES + w.EVENTS + w.WORKS + w.COMMON

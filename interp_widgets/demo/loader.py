@@ -56,8 +56,10 @@ def load(
         model, tokenizer = load_folder(ASSETS / name)
     else:
         raise ValueError(f"unknown model {name!r}; known: {', '.join((*EMBEDDED, 'smollm2'))}")
-    model = model.to(device=device, dtype=dtype or torch.float32)
-    return model.eval(), tokenizer
+    model.set_attn_implementation("eager")
+    loaded: Any = model
+    loaded = loaded.to(device=device, dtype=dtype or torch.float32)
+    return loaded.eval(), tokenizer
 
 
 def load_folder(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
@@ -84,7 +86,6 @@ def load_folder(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(f"no model.safetensors in {folder}")
     config = GPT2Config.from_json_file(folder / "config.json")
-    config._attn_implementation = "eager"
     with torch.device("meta"):
         model = GPT2LMHeadModel(config)
     state = {k: v.float() for k, v in load_file(folder / "model.safetensors").items()}
@@ -100,6 +101,7 @@ def load_folder(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
         unk_token=EOT,
         model_max_length=CONTEXT,
     )
+    model.set_attn_implementation("eager")
     return model.eval(), tokenizer
 
 
@@ -127,7 +129,7 @@ def smollm2_file() -> Path:
     return files[0]
 
 
-def _smollm2() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _smollm2() -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = smollm2_file()
@@ -135,7 +137,6 @@ def _smollm2() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         path.parent, gguf_file=path.name, local_files_only=True, dtype=torch.float32
     )
     config = source.config
-    config._attn_implementation = "eager"
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     with torch.device("meta"):

@@ -212,10 +212,10 @@ def ioi_report(model: Model, tokenizer: Tokenizer, n: int = 200, seed: int = 2) 
                 part = slice(head * size, (head + 1) * size)
 
                 def exchange(
-                    _: Any, args: Any, part: slice = part, layer: int = layer
+                    _: Any, args: Any, part: slice = part, new: torch.Tensor = other[str(layer)]
                 ) -> tuple[Any]:
                     mixed = args[0].clone()
-                    mixed[..., part] = other[str(layer)][..., part]
+                    mixed[..., part] = new[..., part]
                     return (mixed,)
 
                 hook = block.attn.c_proj.register_forward_pre_hook(exchange)

@@ -39,7 +39,7 @@ def _names(rng: random.Random, count: int) -> list[str]:
 
 
 def roles(rng: random.Random) -> Sentence:
-    """Two names, in which the verb says who receives."""
+    """Draw two names, in which the verb says who receives."""
     a, b = _names(rng, 2)
     s, i = rng.choice([(a, b), (b, a)])
     ending, answer = rng.choice(_ROLES)
@@ -51,7 +51,7 @@ def roles(rng: random.Random) -> Sentence:
 
 
 def three(rng: random.Random) -> Sentence:
-    """Three names, of which two are repeated."""
+    """Draw three names, of which two are repeated."""
     abc = _names(rng, 3)
     x, y, left = rng.sample(abc, 3)
     text = rng.choice(_THREE).format(
@@ -61,7 +61,7 @@ def three(rng: random.Random) -> Sentence:
 
 
 def stranger(rng: random.Random) -> Sentence:
-    """A third name gives; either of the first two receives."""
+    """Draw a third name that gives; either of the first two receives."""
     a, b, c = _names(rng, 3)
     ending = rng.choice(["{C} gave a {O} to", "{C} passed the {O} to", "{C} showed a {O} to"])
     text = (rng.choice(_PLACE) + ending).format(
@@ -71,14 +71,14 @@ def stranger(rng: random.Random) -> Sentence:
 
 
 def counting(rng: random.Random) -> Sentence:
-    """Numbers in order."""
+    """Draw numbers in order."""
     start, length = rng.randint(10, 92), rng.randint(3, 6)
     numbers = [str(start + k) for k in range(length)]
     return Sentence("counting", "Count: " + " ".join(numbers[:-1]), " " + numbers[-1], "")
 
 
 def again(rng: random.Random) -> Sentence:
-    """A whole sentence said twice."""
+    """Draw a whole sentence said twice."""
     task = rng.choice(("ioi", "colour_recall", "gender", "sentiment"))
     said = SENTENCES[task](rng, "train")
     text = said.prompt + said.answer + said.rest

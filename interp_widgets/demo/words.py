@@ -4,38 +4,43 @@ from __future__ import annotations
 
 from typing import Final
 
-MALE: Final = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+MALE: Final = _words(
     "John Tom James Paul Mark David Peter Jack Henry George Robert Simon Daniel Michael Adam "
     "Brian Carl Eric Frank Kevin Luke Oscar Victor Walter Martin Steven Andrew Thomas"
-).split()
-FEMALE: Final = (
+)
+FEMALE: Final = _words(
     "Mary Anna Sarah Emma Lucy Alice Susan Kate Jane Laura Rachel Helen Julia Emily Grace Clara "
     "Diana Eva Fiona Nina Olivia Ruth Sophie Vera Amy Linda Maria Lisa"
-).split()
-NAMES: Final = MALE + FEMALE
-HELD_OUT_NAMES: Final = (
-    "Mark Henry Simon Kevin Victor Andrew Lucy Helen Grace Nina Amy Linda".split()
 )
-PLACES: Final = (
+NAMES: Final = MALE + FEMALE
+HELD_OUT_NAMES: Final = _words(
+    "Mark Henry Simon Kevin Victor Andrew Lucy Helen Grace Nina Amy Linda"
+)
+PLACES: Final = _words(
     "store park school office garden station market library beach hospital museum restaurant "
     "hotel farm church kitchen"
-).split()
-OBJECTS: Final = (
-    "drink book key ring ball letter basket coin hat ticket apple flower lamp map phone watch"
-).split()
-COLOURS: Final = "red blue green yellow black white brown pink".split()
-THINGS: Final = (
-    "box cup pen chair table door shirt car boat bag house cat dog bird horse bowl".split()
 )
-EVENTS: Final = (
+OBJECTS: Final = _words(
+    "drink book key ring ball letter basket coin hat ticket apple flower lamp map phone watch"
+)
+COLOURS: Final = _words("red blue green yellow black white brown pink")
+THINGS: Final = _words(
+    "box cup pen chair table door shirt car boat bag house cat dog bird horse bowl"
+)
+EVENTS: Final = _words(
     "war strike voyage project reign siege trial treaty journey plague drought famine debate "
     "contract mission alliance"
-).split()
-HELD_OUT_EVENTS: Final = "siege journey debate mission".split()
-NOUNS: Final = (
+)
+HELD_OUT_EVENTS: Final = _words("siege journey debate mission")
+NOUNS: Final = _words(
     "key dog boy girl teacher doctor picture car house bird friend king farmer door letter book"
-).split()
-ADJECTIVES: Final = "old new big small good bad tall nice".split()
+)
+ADJECTIVES: Final = _words("old new big small good bad tall nice")
 ROLES: Final = [
     ("king", "queen"),
     ("man", "woman"),
@@ -50,18 +55,18 @@ ROLES: Final = [
 ]
 CAPITALS: Final = dict(
     pair.split("-")
-    for pair in (
+    for pair in _words(
         "France-Paris Japan-Tokyo Italy-Rome Spain-Madrid Germany-Berlin England-London "
         "Russia-Moscow China-Beijing Egypt-Cairo Greece-Athens Austria-Vienna Norway-Oslo "
         "Sweden-Stockholm Finland-Helsinki Portugal-Lisbon Ireland-Dublin Poland-Warsaw "
         "Hungary-Budapest Cuba-Havana Peru-Lima Kenya-Nairobi Iran-Tehran Iraq-Baghdad "
         "Canada-Ottawa India-Delhi Turkey-Ankara Chile-Santiago Denmark-Copenhagen"
-    ).split()
+    )
 )
-POSITIVE: Final = "wonderful great lovely brilliant charming excellent delightful superb".split()
-NEGATIVE: Final = "terrible awful boring horrible dull dreadful poor disappointing".split()
-WORKS: Final = "film book play song story meal game show concert trip".split()
-COMMON: Final = (
+POSITIVE: Final = _words("wonderful great lovely brilliant charming excellent delightful superb")
+NEGATIVE: Final = _words("terrible awful boring horrible dull dreadful poor disappointing")
+WORKS: Final = _words("film book play song story meal game show concert trip")
+COMMON: Final = _words(
     "all am an any at back be been but by can come could day did do down each even every first "
     "for from get go had have her here him his how if into its just know like little long look "
     "make may more most much must my name never no not now of off on one only or other our out "
@@ -69,7 +74,7 @@ COMMON: Final = (
     "time two up us very want was water way we well were what who will with word work would year "
     "you your quick fox jumps lazy sky sun moon star tree river sea road city world hand head "
     "eye face life night light fire wind rain snow summer winter music paper money"
-).split()
+)
 
 
 def plural(noun: str) -> str:

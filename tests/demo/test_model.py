@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -11,7 +12,7 @@ from interp_widgets.demo.card import GOALS
 from interp_widgets.demo.loader import ASSETS, load
 
 SEED = 101
-PROMPTS = 150
+PROMPTS = 120
 _UNREACHED = pytest.mark.xfail(
     reason="these weights miss the goal; the card says by how much", strict=True
 )
@@ -30,22 +31,26 @@ def demo_induction(demo):
     return measure.induction_report(demo[0], rows=12, seed=SEED)
 
 
+@pytest.fixture(scope="module")
+def score(demo):
+    return functools.cache(
+        lambda task: measure.task_score(*demo, task, n=PROMPTS, seed=SEED)[GOALS[task][0]]
+    )
+
+
 def _best(table):
     return max(value for row in table for value in row)
 
 
 @pytest.mark.parametrize("task", GOALS)
-def test_task_agrees_with_the_card(demo, task):
+def test_task_agrees_with_the_card(score, task):
     shipped = json.loads((ASSETS / "demo" / "metrics.json").read_text())["tasks"][task]
-    figure, _ = GOALS[task]
-    score = measure.task_score(*demo, task, n=PROMPTS, seed=SEED)
-    assert score[figure] == pytest.approx(shipped[figure], abs=0.12)
+    assert score(task) == pytest.approx(shipped[GOALS[task][0]], abs=0.12)
 
 
 @pytest.mark.parametrize("task", [pytest.param(t, marks=MISSED.get(t, ())) for t in GOALS])
-def test_task_reaches_its_goal(demo, task):
-    figure, least = GOALS[task]
-    assert measure.task_score(*demo, task, n=PROMPTS, seed=SEED)[figure] >= least
+def test_task_reaches_its_goal(score, task):
+    assert score(task) >= GOALS[task][1]
 
 
 def test_random_repeats_are_copied(demo_induction):
@@ -59,8 +64,8 @@ def test_demo_has_induction_and_previous_token_heads(demo_induction):
 
 def test_ioi_heads_match_the_card(demo):
     shipped = json.loads((ASSETS / "demo" / "metrics.json").read_text())["ioi"]
-    fresh = measure.ioi_report(*demo, n=60, seed=SEED)
-    assert fresh["difference"] == pytest.approx(shipped["difference"], rel=0.2)
+    fresh = measure.ioi_report(*demo, n=40, seed=SEED)
+    assert fresh["difference"] == pytest.approx(shipped["difference"], abs=0.8)
 
     def top(report):
         flat = [v for row in report["direct"] for v in row]
