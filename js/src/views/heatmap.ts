@@ -22,6 +22,7 @@ import {
   paintScroll,
   paintSelection,
 } from "../heatmap/paint.js";
+import { listenToPointer } from "../heatmap/pointer.js";
 import { type LensTile, percent, ranked, rankedList, topWord } from "../heatmap/words.js";
 
 interface RangeInfo {
@@ -528,68 +529,25 @@ class Heatmap {
   }
 
   private listen(): void {
-    const { stage, view } = this;
-    const { signal } = view;
-    const point = (event: PointerEvent | MouseEvent) => {
-      const frame = this.plot.getBoundingClientRect();
-      return { x: event.clientX - frame.left, y: event.clientY - frame.top };
-    };
-    let from: { x: number; y: number; moved: boolean } | undefined;
-    const down = (event: PointerEvent) => {
-      if (event.button !== 0) return;
-      from = { ...point(event), moved: false };
-    };
-    const move = (event: PointerEvent) => {
-      const { x, y } = point(event);
-      if (from && event.buttons & 1 && this.camera.overflows) {
-        const far = Math.hypot(x - from.x, y - from.y) > 4;
-        if (far && !from.moved) stage.setPointerCapture(event.pointerId);
-        if (far || from.moved) {
-          this.camera.pan(x - from.x, y - from.y);
-          from = { x, y, moved: true };
-          this.tip.hide();
-          this.draw();
-          return;
-        }
-      }
-      const cell = this.camera.cellAt(x, y);
-      if (cell) this.hover(cell.row, cell.col, event.clientX, event.clientY);
-      else this.tip.leave();
-    };
-    const click = (event: MouseEvent) => {
-      const dragged = from?.moved;
-      from = undefined;
-      const { x, y } = point(event);
-      const cell = this.camera.cellAt(x, y);
-      if (!cell || dragged) return;
-      this.pointing = true;
-      this.grid.focus(cell.row, cell.col);
-      this.pointing = false;
-      if (event.detail < 2) this.open(cell.row, cell.col);
-    };
-    const double = (event: MouseEvent) => {
-      const { x, y } = point(event);
-      const cell = this.camera.cellAt(x, y);
-      if (cell) this.ablate(cell.row, cell.col);
-    };
-    const wheel = (event: WheelEvent) => {
-      const { x, y } = point(event);
-      if (event.ctrlKey || event.metaKey) {
-        this.zoom(Math.exp(-event.deltaY / 200), x, y);
-        event.preventDefault();
-      } else if (this.camera.overflows && (event.shiftKey || event.deltaX)) {
-        this.camera.pan(-(event.deltaX || event.deltaY), 0);
+    listenToPointer(this.stage, this.plot, this.view, {
+      camera: () => this.camera,
+      hover: (cell, event) => this.hover(cell.row, cell.col, event.clientX, event.clientY),
+      leave: () => this.tip.leave(),
+      panned: () => {
+        this.tip.hide();
         this.draw();
-        event.preventDefault();
-      }
-    };
-    stage.addEventListener("pointerdown", view.guard(down), { signal });
-    stage.addEventListener("pointermove", view.guard(move), { signal });
-    stage.addEventListener("pointerleave", () => this.tip.leave(), { signal });
-    stage.addEventListener("click", view.guard(click), { signal });
-    stage.addEventListener("dblclick", view.guard(double), { signal });
-    stage.addEventListener("wheel", view.guard(wheel), { signal, passive: false });
-    view.el.addEventListener("fullscreenchange", () => this.layout(), { signal });
+      },
+      zoom: (factor, x, y) => this.zoom(factor, x, y),
+      click: (cell, count) => {
+        this.pointing = true;
+        this.grid.focus(cell.row, cell.col);
+        this.pointing = false;
+        if (count < 2) this.open(cell.row, cell.col);
+        else if (count === 2) this.ablate(cell.row, cell.col);
+      },
+    });
+    const { el, signal } = this.view;
+    el.addEventListener("fullscreenchange", () => this.layout(), { signal });
   }
 }
 
