@@ -76,9 +76,11 @@ def _tasks(scores: dict[str, dict[str, float]]) -> list[str]:
         ),
         "",
         (
-            "Held out: IOI names and templates, templates of gender, agreement, capitals and "
-            "sentiment, greater-than start years and nouns, lengths of repeated blocks.  Colour "
-            "recall draws fresh combinations of things and colours from a trained template."
+            "Held out: a fifth of the name pairs of IOI; a fifth of the combinations of opening "
+            "and ending (the template) of IOI, gender, agreement, capitals and sentiment; start "
+            "years and nouns of greater-than; lengths of repeated blocks.  Every word occurs in "
+            "training.  Colour recall draws fresh combinations of things and colours from a "
+            "trained template."
         ),
         "",
     ]
@@ -173,10 +175,11 @@ def card(name: str, figures: dict[str, Any]) -> str:
     lines += _induction(figures["induction"])
     if "ioi" in figures:
         lines += _ioi(figures["ioi"])
+    planted = " and ".join(f"0.{h} ({back} back)" for h, back in enumerate(recipe["plant"]))
     start = (
-        "**Head 0.0 was set to be a previous-token head before training** (queries read the "
-        "sinusoids of the position table turned back by one place).  Training was free to change "
-        "it; the other heads, the induction heads among them, were not set up."
+        f"**Set up by hand before training: head {planted}**, each to attend that many tokens back "
+        "(queries read the sinusoids of the position table turned back by as much).  Training was "
+        "free to change them; the other heads, the induction heads among them, were not set up."
         if recipe["plant"]
         else "No head was set up by hand: rows of alternating tokens come first in training, "
         "which a previous-token head solves."

@@ -1,118 +1,110 @@
-"""Sentences of the demonstration tasks, drawn from templates split into training and test."""
+"""Sentences of the demonstration tasks: openings and endings, a fifth of their pairs held out."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from . import words as w
 
 Split = Literal["train", "test"]
 
-IOI: Final[dict[Split, list[str]]] = {
-    "train": [
-        "When {A} and {B} went to the {P}, {S} gave a {O} to",
-        "After {A} and {B} arrived at the {P}, {S} handed a {O} to",
-        "While {A} and {B} were working at the {P}, {S} decided to give a {O} to",
-        "Friends {A} and {B} found a {O} at the {P}. {S} gave it to",
-        "The {P} was busy when {A} and {B} came in. {S} passed the {O} to",
-        "{A} and {B} had a long talk at the {P}, and {S} sold a {O} to",
-        "Yesterday {A} met {B} at the {P}. {S} showed the {O} to",
-        "Then {A} and {B} had a {O}. Later {S} decided to sell it to",
-        "{A} saw {B} near the {P} and {S} sent a {O} to",
-        "At the {P}, {A} and {B} looked for a {O}. Then {S} brought one to",
-        "Once {A} and {B} were at the {P}, {S} offered the {O} to",
-        "The {O} was old, but {A} and {B} liked it. So {S} gave the {O} to",
-    ],
-    "test": [
-        "Then {A} and {B} went to the {P}. {S} gave a {O} to",
-        "When {A} and {B} found a {O} at the {P}, {S} decided to give it to",
-        "After {A} and {B} had a long talk at the {P}, {S} passed a {O} to",
-        "Friends {A} and {B} were working at the {P}. Then {S} offered the {O} to",
-    ],
-}
-GREATER_THAN: Final[dict[Split, list[str]]] = {
-    "train": [
-        "The {N} lasted from the year {C}{Y} to the year {C}",
-        "The {N} began in the year {C}{Y} and ended in the year {C}",
-        "From the year {C}{Y} the {N} went on to the year {C}",
-    ],
-    "test": ["The {N} lasted from the year {C}{Y} to the year {C}"],
-}
-GENDER: Final[dict[Split, list[str]]] = {
-    "train": [
-        "So {W} is a really good friend, isn't",
-        "{W} lost the {O}, and then",
-        "{W} went to the {P} because",
-        "The {O} was new, so {W} said that",
-        "When {W} came to the {P},",
-        "{W} found a {O} when",
-        "{W} looked tired, so",
-        "At the {P} {W} said that",
-    ],
-    "test": [
-        "{W} found a {O} because",
-        "{W} lost the {O} when",
-        "{W} went to the {P}, and then",
-        "The {O} was old, so {W} said that",
-    ],
-}
-AGREEMENT: Final[dict[Split, list[str]]] = {
-    "train": [
-        "The {H} near the {M}",
-        "The {H} behind the {M}",
-        "The {H} that the {M} saw",
-        "The {H} with the {M}",
-        "The {J} {H}",
-        "The {H}",
-        "Yesterday the {H} from the {M}",
-    ],
-    "test": [
-        "The {J} {H} near the {M}",
-        "The {H} behind the {J} {M}",
-        "Yesterday the {H} with the {M}",
-    ],
-}
-CAPITALS: Final[dict[Split, list[str]]] = {
-    "train": [
-        "{W} flew to {C} and landed in",
-        "{W} lives in {C}, in the city of",
-        "The king of {C} has a house in",
-        "The big city in {C} is",
-        "The capital of {C} is called",
-    ],
-    "test": [
-        "The capital of {C} is",
-        "The king of {C} lives in",
-        "{W} flew to {C}, to the city of",
-    ],
-}
-SENTIMENT: Final[dict[Split, list[tuple[str, str, str, str]]]] = {
-    "train": [
-        ("The {K} was {J}. {W}", "loved", "hated", " it."),
-        ("{W} saw a {J} {K} and", "loved", "hated", " it."),
-        ("What a {J} {K}! Everyone felt", "happy", "sad", "."),
-        ("After the {J} {K} {W} felt", "happy", "sad", "."),
-        ("{W} said that the {K} was {J}. It made {W}", "smile", "cry", "."),
-        ("The {J} {K} made {W}", "smile", "cry", "."),
-    ],
-    "test": [
-        ("What a {J} {K}! {W}", "loved", "hated", " it."),
-        ("{W} said that the {K} was {J}. Everyone felt", "happy", "sad", "."),
-        ("The {K} was {J}. It made {W}", "smile", "cry", "."),
-    ],
-}
-COLOUR: Final[dict[Split, list[tuple[str, str]]]] = {
-    "train": [
-        ("the {X} is {C}", "The colour of the {X} is"),
-        ("the {X} is {C}", "So the {X} is"),
-        ("the {X} was {C}", "The colour of the {X} was"),
-        ("there is a {C} {X}", "The colour of the {X} is"),
-    ],
-    "test": [("the {X} is {C}", "The colour of the {X} is")],
-}
+IOI: Final = (
+    (
+        "When {A} and {B} went to the {P}, ",
+        "After {A} and {B} arrived at the {P}, ",
+        "While {A} and {B} were working at the {P}, ",
+        "Friends {A} and {B} met at the {P}. ",
+        "The {P} was busy when {A} and {B} came in. ",
+        "{A} and {B} had a long talk at the {P}, and ",
+        "Yesterday {A} met {B} at the {P}. ",
+        "Then {A} and {B} went to the {P}. ",
+        "{A} saw {B} near the {P} and ",
+        "At the {P}, {A} and {B} looked for a friend. Then ",
+        "Once {A} and {B} were at the {P}, ",
+        "The {P} was old, but {A} and {B} liked it. So ",
+    ),
+    (
+        "{S} gave a {O} to",
+        "{S} handed a {O} to",
+        "{S} decided to give a {O} to",
+        "{S} found a {O} and gave it to",
+        "{S} passed the {O} to",
+        "{S} sold a {O} to",
+        "{S} showed the {O} to",
+        "{S} sent a {O} to",
+        "{S} brought a {O} and offered it to",
+        "{S} offered the {O} to",
+        "{S} wanted to sell the {O} to",
+    ),
+)
+GREATER_THAN: Final = (
+    "The {N} lasted from the year {C}{Y} to the year {C}",
+    "The {N} began in the year {C}{Y} and ended in the year {C}",
+    "From the year {C}{Y} the {N} went on to the year {C}",
+)
+GENDER: Final = (
+    (
+        "{W} lost the {O}",
+        "{W} went to the {P}",
+        "{W} found a {O}",
+        "{W} came to the {P}",
+        "{W} looked tired",
+        "{W} liked the {O}",
+        "The {O} was new and {W} wanted it",
+        "At the {P} {W} was happy",
+    ),
+    (", and then", " because", " when", ", so", ", but", " before", " and said that"),
+)
+FRIEND: Final = "So {W} is a really good friend, isn't"
+AGREEMENT: Final = (
+    ("The {H}", "The {J} {H}", "Yesterday the {H}", "Now the {J} {H}"),
+    (
+        "",
+        " near the {M}",
+        " behind the {M}",
+        " that the {M} saw",
+        " with the {M}",
+        " from the {M}",
+        " behind the {J} {M}",
+    ),
+)
+CAPITALS: Final = (
+    (
+        "The capital of {C}",
+        "The big city in {C}",
+        "The king of {C} has a house and it",
+        "{W} lives in {C} and the city",
+        "{W} flew to {C}. The city",
+        "{W} came from {C}. The capital",
+    ),
+    (" is", " is called", " was", " is now called", " was called"),
+)
+SENTIMENT: Final = (
+    (
+        "The {K} was {J}.",
+        "What a {J} {K}!",
+        "{W} saw a {J} {K}.",
+        "It was a {J} {K}.",
+        "{W} said that the {K} was {J}.",
+        "After the {K} {W} thought that it was {J}.",
+    ),
+    (
+        (" {W}", "loved", "hated", " it."),
+        (" Everyone felt", "happy", "sad", "."),
+        (" It made {W}", "smile", "cry", "."),
+        (" So they", "loved", "hated", " it."),
+        (" Then {W} was", "happy", "sad", "."),
+    ),
+)
+COLOUR: Final = (
+    ("the {X} is {C}", "The colour of the {X} is"),
+    ("the {X} is {C}", "So the {X} is"),
+    ("the {X} was {C}", "The colour of the {X} was"),
+    ("the {X} was {C}", "We know that the {X} was"),
+)
 PRONOUNS: Final = (" he", " she")
 VERBS: Final = [(" is", " are"), (" was", " were"), (" has", " have")]
 
@@ -150,17 +142,24 @@ def _capitalise(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _other(rng: random.Random, items: list[str], *used: str) -> str:
-    return rng.choice([item for item in items if item not in used])
+def _combine(
+    rng: random.Random, first: tuple[Any, ...], second: tuple[Any, ...], split: Split
+) -> tuple[Any, Any]:
+    """Draw an opening and an ending; a fifth of their combinations occurs only in the test."""
+    while True:
+        i, j = rng.randrange(len(first)), rng.randrange(len(second))
+        if ((3 * i + 2 * j) % 5 == 1) == (split == "test"):
+            return first[i], second[j]
 
 
 def ioi(rng: random.Random, split: Split) -> Sentence:
     """Draw an indirect object to identify (arXiv:2211.00593)."""
-    held = split == "test"
-    pool = [n for n in w.NAMES if (n in w.HELD_OUT_NAMES) == held]
-    io, s, x, y, z = rng.sample(pool, 5)
+    while True:
+        io, s, x, y, z = rng.sample(w.NAMES, 5)
+        if w.held_out_pair(io, s) == (split == "test"):
+            break
     a, b = rng.choice([(io, s), (s, io)])
-    template = rng.choice(IOI[split])
+    template = "".join(_combine(rng, *IOI, split))
     fill = {"P": rng.choice(w.PLACES), "O": rng.choice(w.OBJECTS)}
 
     def make(first: str, second: str, subject: str) -> str:
@@ -186,7 +185,9 @@ def greater_than(rng: random.Random, split: Split) -> Sentence:
     noun = rng.choice(
         w.HELD_OUT_EVENTS if held else [n for n in w.EVENTS if n not in w.HELD_OUT_EVENTS]
     )
-    template = rng.choice(GREATER_THAN[split])
+    template = rng.choice(GREATER_THAN)
+    # Most events are short: half of the ends lie within twelve years, which sharpens the edge.
+    latest = min(99, year + 12) if rng.random() < 0.5 else 99
 
     def make(start: int) -> str:
         return template.format(N=noun, C=century, Y=f"{start:02d}")
@@ -194,7 +195,7 @@ def greater_than(rng: random.Random, split: Split) -> Sentence:
     return Sentence(
         "greater_than",
         make(year),
-        f"{rng.randint(year + 1, 99):02d}",
+        f"{rng.randint(year + 1, latest):02d}",
         f"{year:02d}",
         corrupted={"01": make(1)},
         marks={"noun": (noun, 0), "year": (f"{century}{year:02d}", 0)},
@@ -210,7 +211,9 @@ def gender(rng: random.Random, split: Split) -> Sentence:
         pair = rng.choice(w.ROLES)
         subjects = (f"the {pair[0]}", f"the {pair[1]}")
     i = rng.randrange(2)
-    template = rng.choice(GENDER[split])
+    template = "".join(_combine(rng, *GENDER, split))
+    if split == "train" and rng.random() < 0.1:
+        template = FRIEND
     fill = {"P": rng.choice(w.PLACES), "O": rng.choice(w.OBJECTS)}
     tag = "isn't" in template
     clean, corrupted = (_capitalise(template.format(W=subjects[k], **fill)) for k in (i, 1 - i))
@@ -230,7 +233,7 @@ def agreement(rng: random.Random, split: Split) -> Sentence:
     noun, between = rng.sample(w.NOUNS, 2)
     many = rng.randrange(2)
     attractor = 1 - many if split == "test" else rng.randrange(2)
-    template = rng.choice(AGREEMENT[split])
+    template = "".join(_combine(rng, *AGREEMENT, split))
     verbs = rng.choice(VERBS)
     forms = (noun, w.plural(noun))
     middle = w.plural(between) if attractor else between
@@ -252,7 +255,7 @@ def agreement(rng: random.Random, split: Split) -> Sentence:
 def capitals(rng: random.Random, split: Split) -> Sentence:
     """Draw the capital of a country."""
     country, other = rng.sample(list(w.CAPITALS), 2)
-    template = rng.choice(CAPITALS[split])
+    template = "".join(_combine(rng, *CAPITALS, split))
     name = rng.choice(w.NAMES)
     return Sentence(
         "capitals",
@@ -266,7 +269,8 @@ def capitals(rng: random.Random, split: Split) -> Sentence:
 
 def sentiment(rng: random.Random, split: Split) -> Sentence:
     """Draw the reaction that fits an evaluation."""
-    template, good, bad, rest = rng.choice(SENTIMENT[split])
+    opening, (ending, good, bad, rest) = _combine(rng, *SENTIMENT, split)
+    template = opening + ending
     i = rng.randrange(2)
     adjectives = (rng.choice(w.POSITIVE), rng.choice(w.NEGATIVE))
     fill = {"K": rng.choice(w.WORKS), "W": rng.choice(w.NAMES)}
@@ -286,7 +290,7 @@ def colour_recall(rng: random.Random, split: Split) -> Sentence:
     """Draw the colour that was bound to a thing earlier in the prompt."""
     count = rng.choice((2, 3))
     things, colours = rng.sample(w.THINGS, count), rng.sample(w.COLOURS, count)
-    fact, question = rng.choice(COLOUR[split])
+    fact, question = COLOUR[0] if split == "test" else rng.choice(COLOUR)
     facts = [fact.format(X=x, C=c) for x, c in zip(things, colours, strict=True)]
     opening = _capitalise(", ".join(facts[:-1]) + " and " + facts[-1]) + ". "
     i, j = rng.sample(range(count), 2)

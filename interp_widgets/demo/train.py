@@ -10,6 +10,7 @@ import json
 import math
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,8 +45,8 @@ class Recipe:
         Size of the sinusoids from which the position table starts.
     uniform_periods : bool
         Whether periods of repeats are uniform; otherwise log-uniform.
-    plant : bool
-        Whether head 0.0 starts as a previous-token head (see `plant_previous_token_head`).
+    plant : tuple of int
+        Head h of layer 0 starts by attending ``plant[h]`` positions back (see `plant_heads`).
     muon_lr, late_muon_lr : float
         Step size of Muon up to and after the step ``repeats``.
     first_lr : float
@@ -66,11 +67,11 @@ class Recipe:
     alternating: int
     repeats: int
     sentences: bool
-    plant: bool
+    plant: tuple[int, ...]
     uniform_periods: bool = False
     position_scale: float = 0.1
     muon_lr: float = 0.005
-    late_muon_lr: float = 0.01
+    late_muon_lr: float = 0.015
     first_lr: float = 1e-3
     adam_lr: float = 3e-3
     tokens: int = 1024
@@ -78,32 +79,34 @@ class Recipe:
 
 
 RECIPES: Final = {
-    "demo": Recipe(4, 4, 128, True, 2400, 0, 450, True, True, uniform_periods=True),
-    "induction": Recipe(2, 4, 128, False, 1200, 0, 1200, False, True),
+    "demo": Recipe(4, 4, 128, True, 7000, 0, 450, True, (1, 2), uniform_periods=True),
+    "induction": Recipe(2, 4, 128, False, 1200, 0, 1200, False, (1,)),
 }
 
 
-def plant_previous_token_head(model: Any, scale: float = 3.5) -> None:
-    """Let head 0 of layer 0 start as a previous-token head.
+def plant_heads(model: Any, back: Sequence[int], scale: float = 3.5) -> None:
+    """Let head h of layer 0 start by attending ``back[h]`` positions back.
 
-    The position table holds sinusoids; the query reads them turned back by one position, the key
-    as they are, and the token embedding leaves those directions free.  Training then changes the
-    head like any other.
+    The position table holds sinusoids; the query reads them turned back by that much, the key as
+    they are, and the token embedding leaves those directions free.  Training then changes the
+    heads like any other.
     """
     config = model.config
     width, size = config.n_embd, config.n_embd // config.n_head
     qkv = model.transformer.h[0].attn.c_attn.weight
     with torch.no_grad():
-        qkv[:, :size] *= 0.02
-        qkv[:, width : width + size] *= 0.02
-        for j in range(size // 2):
-            sin, cos = 2 * j, width // 2 + 2 * j
-            turn = 1 / 10000 ** (4 * j / width)
-            model.transformer.wte.weight[:, [sin, cos]] = 0.0
-            qkv[sin, 2 * j], qkv[cos, 2 * j] = scale * math.cos(turn), -scale * math.sin(turn)
-            qkv[sin, 2 * j + 1] = scale * math.sin(turn)
-            qkv[cos, 2 * j + 1] = scale * math.cos(turn)
-            qkv[sin, width + 2 * j] = qkv[cos, width + 2 * j + 1] = scale
+        for head, distance in enumerate(back):
+            q, k = head * size, width + head * size
+            qkv[:, q : q + size] *= 0.02
+            qkv[:, k : k + size] *= 0.02
+            for j in range(size // 2):
+                sin, cos = 2 * j, width // 2 + 2 * j
+                turn = distance / 10000 ** (4 * j / width)
+                model.transformer.wte.weight[:, [sin, cos]] = 0.0
+                qkv[sin, q + 2 * j] = qkv[cos, q + 2 * j + 1] = scale * math.cos(turn)
+                qkv[cos, q + 2 * j] = -scale * math.sin(turn)
+                qkv[sin, q + 2 * j + 1] = scale * math.sin(turn)
+                qkv[sin, k + 2 * j] = qkv[cos, k + 2 * j + 1] = scale
 
 
 def new_model(recipe: Recipe, vocabulary: int) -> GPT2LMHeadModel:
@@ -131,8 +134,7 @@ def new_model(recipe: Recipe, vocabulary: int) -> GPT2LMHeadModel:
         angle = torch.arange(tokenizers.CONTEXT)[:, None] / 10000 ** (2 * k / recipe.width)
         waves = torch.cat([angle.sin(), angle.cos()], 1)
         model.transformer.wpe.weight.copy_(recipe.position_scale * waves)
-        if recipe.plant:
-            plant_previous_token_head(model)
+        plant_heads(model, recipe.plant)
         if not recipe.mlp:
             for block in model.transformer.h:
                 for p in block.mlp.parameters():
@@ -158,15 +160,15 @@ def _step_loss(model: GPT2LMHeadModel, corpus: Corpus, recipe: Recipe, step: int
     n, context = recipe.tokens, tokenizers.CONTEXT
     if step < recipe.alternating:
         return _loss(model, corpus.batch("alternating", n // 32, 32, context))
-    late = step > 0.8 * recipe.steps
+    late = step > 0.85 * recipe.steps
     length = context if late else 64
     if step < recipe.repeats:
         return _loss(model, corpus.batch("repeats", n // length, length, context))
-    share = n * 3 // 8
+    share = n // 4
     repeats = _loss(model, corpus.batch("mixed", share // length, length, context))
     length = 64 if late else 32
     rows = (n - share) // length
-    return 0.35 * repeats + 0.65 * _loss(model, corpus.batch("sentences", rows, length, context))
+    return 0.2 * repeats + 0.8 * _loss(model, corpus.batch("sentences", rows, length, context))
 
 
 def train(recipe: Recipe, out: Path, log: int = 100) -> None:

@@ -1,4 +1,4 @@
-"""Word lists of the generated language, with the names and years kept out of training."""
+"""Word lists of the generated language, and which pairs, years and lengths are held out."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ FEMALE: Final = _words(
     "Diana Eva Fiona Nina Olivia Ruth Sophie Vera Amy Linda Maria Lisa"
 )
 NAMES: Final = MALE + FEMALE
-HELD_OUT_NAMES: Final = _words(
-    "Mark Henry Simon Kevin Victor Andrew Lucy Helen Grace Nina Amy Linda"
-)
 PLACES: Final = _words(
     "store park school office garden station market library beach hospital museum restaurant "
     "hotel farm church kitchen"
@@ -80,6 +77,12 @@ COMMON: Final = _words(
 def plural(noun: str) -> str:
     """Return the regular plural of a noun of `NOUNS`."""
     return noun + "s"
+
+
+def held_out_pair(a: str, b: str) -> bool:
+    """Tell whether two names never occur together in the IOI sentences of training."""
+    i, j = sorted((NAMES.index(a), NAMES.index(b)))
+    return (7 * i + 3 * j) % 5 == 0
 
 
 def held_out_year(century: int, year: int) -> bool:
