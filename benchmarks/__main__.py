@@ -23,12 +23,11 @@ def main(chosen: list[str]) -> None:
         if chosen and name.removeprefix("bench_") not in chosen:
             continue
         try:
-            new = list(importlib.import_module(f"benchmarks.{name}").run())
+            for row in importlib.import_module(f"benchmarks.{name}").run():
+                show(row)
+                rows.append(row)
         except ModuleNotFoundError as error:
             print(f"{name}: skipped, {error.name} is not installed")
-            continue
-        show(new)
-        rows += new
     write(rows, HERE / "results" / "latest.json")
 
 

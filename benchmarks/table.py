@@ -40,15 +40,14 @@ def paired(
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-def show(rows: Iterable[Row]) -> None:
-    for row in rows:
-        reference = "failed" if row.reference is None else f"{row.reference:.4g}"
-        ratio = "" if row.ratio is None else f"{row.ratio:.3g}×"
-        print(
-            f"{row.name:<46} {row.ours:>10.4g} {reference:>10} {ratio:>9}  "
-            f"{row.unit:<3} {row.against}" + (f"  (budget {row.budget})" if row.budget else ""),
-            flush=True,
-        )
+def show(row: Row) -> None:
+    reference = "failed" if row.reference is None else f"{row.reference:.4g}"
+    ratio = "" if row.ratio is None else f"{row.ratio:.3g}×"
+    print(
+        f"{row.name:<46} {row.ours:>10.4g} {reference:>10} {ratio:>9}  "
+        f"{row.unit:<3} {row.against}" + (f"  (budget {row.budget})" if row.budget else ""),
+        flush=True,
+    )
 
 
 def write(rows: Iterable[Row], path: Path) -> None:
