@@ -56,13 +56,11 @@ def ours(length: int, page: Path) -> dict[str, float]:
     bundle = view._repr_mimebundle_()
     seconds = time.perf_counter() - start
     data = bundle[0] if isinstance(bundle, tuple) else bundle
-    import ipywidgets.widgets.widget as protocol
+    from anywidget._util import remove_buffers
 
-    state, _, buffers = protocol._remove_buffers(view.get_state())
+    state, _, buffers = remove_buffers(view.get_state())
     size = len(json.dumps(state, default=str)) + sum(len(b) for b in buffers)
-    size += len(data.get("image/png", "")) * (
-        4 / 3 if isinstance(data.get("image/png"), bytes) else 1
-    )
+    size += len(data.get("image/png", ""))
     page.write_text(view.to_html())
     view.close()
     return {"bytes": size, "seconds": seconds}
