@@ -182,7 +182,7 @@ def test_other_metrics_keep_the_ends_of_the_scale(prompt, corrupted, metric):
 
 
 def test_interventions_hold_in_both_runs(session, prompt, corrupted):
-    free = iw.patching(prompt, corrupted, site="resid_post")
+    free = iw.patching(prompt, corrupted, "resid_post")
     session.ablate("z", layer=0, head=2)
     result = free.rerun()
     assert not torch.allclose(result.values, free.values)
