@@ -39,6 +39,11 @@ class Anatomy:
     example
         Input of the trial forward pass; None makes the smallest input that the family takes.
 
+    Attributes
+    ----------
+    problems
+        Sites that `check` found not to be as they should, and why; empty before it ran.
+
     Raises
     ------
     ValueError
@@ -75,6 +80,7 @@ class Anatomy:
         self._facts: dict[int, AttentionFacts] = {}
         self._calls: dict[str, str] = {}
         self.trouble: str | None = None
+        self.problems: dict[str, str] = {}
         if example is not None:
             self.explore(example)
             return
@@ -505,7 +511,9 @@ class Anatomy:
         return ModulesResult({}, {"tree": self.tree(), "summary": self.summary(), "title": title})
 
     def check(self, batch: Mapping[str, Any] | Tensor | None = None) -> Check:
-        """Capture every site in one trace and compare shapes with what the anatomy claims.
+        """Capture every site in one trace and compare it with what the anatomy claims.
+
+        What is wrong stays readable in `problems`.
 
         Parameters
         ----------
@@ -519,7 +527,9 @@ class Anatomy:
         """
         from interp_widgets.session.check import check
 
-        return check(self, batch)
+        report = check(self, batch)
+        self.problems = report.problems
+        return report
 
     def __repr__(self) -> str:
         name, sites = type(self.root).__name__, ", ".join(self.sites)

@@ -98,6 +98,8 @@ class Session:
         with self.worker.locked(), quiet_modes(self.device):
             self.model = loading.wrap(module, envoy, self.worker)
             self.anatomy = Anatomy.of(self.model)
+            if isinstance(self.engine, engines.LocalEngine):
+                self._check_anatomy()
         self._name = name
         self._reader = Reader(
             self,
@@ -490,6 +492,7 @@ class Session:
         if self._closed:
             return
         self._closed = True
+        self.cache.capacity = 0  # work that is still running puts nothing back
         self.cache.clear()
         self._recent = None
         self.worker.users -= 1
@@ -530,6 +533,15 @@ class Session:
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosedError("this session was closed; open a new one with iw.Session(...)")
+
+    def _check_anatomy(self) -> None:
+        """Compare every site with one small trace; a session opens whatever comes of it."""
+        if not self.anatomy.tried:
+            return
+        try:
+            self.anatomy.check()
+        except Exception as error:
+            self.anatomy.problems = {"all sites": f"they could not be checked ({error})"}
 
     def _own(self, prompt: Any) -> Any:
         """Return a prompt of this session and remember it."""
