@@ -78,6 +78,8 @@ def draw(
         if result.signed and finite and value < -0.1 * vlim[1]:
             marked = True
             ax.plot([x, x + width], [y - 0.012] * 2, color="black", linewidth=0.9, dashes=(2, 1.2))
+    if result.meta.get("note"):
+        notes.append(f"Note: {result.meta['note']}")
     if marked:
         notes.append("Negative tokens are underlined with dashes")
     bar_ax = figure.add_axes((0.04, 0.26 / height, 0.4, 0.08 / height))

@@ -105,6 +105,7 @@ class TokensView(View, bundle="tokens"):
             "quantity": result.quantity,
             "signed": result.signed,
             "target": str(result.meta.get("target") or ""),
+            "note": str(result.meta.get("note") or ""),
         }
 
     def first(self) -> dict[str, Any]:

@@ -49,6 +49,11 @@ async function show(extra: Record<string, unknown> = {}, state: Record<string, u
 afterEach(() => document.body.replaceChildren());
 
 describe("the tokens view", () => {
+  it("shows the warning that belongs to the numbers, as text", async () => {
+    const { el } = await show({ note: "the sum misses <b>0.3</b>" });
+    expect(el.querySelector(".iw-note-warning")?.textContent).toBe("the sum misses <b>0.3</b>");
+  });
+
   it("shows tokens as text, their sign without colour, and what has no value", async () => {
     const { el, token } = await show();
     expect(token().map((t) => t.textContent)).toEqual(["When", "<b>Mary</b>", "↵"]);

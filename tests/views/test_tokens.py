@@ -116,3 +116,10 @@ def test_a_channel_that_is_not_there_gets_an_error_and_the_view_goes_on():
     assert not answer["ok"]
     assert "no channel 99" in answer["error"]["message"]
     assert ask(view, "values", channel=0)["ok"]
+
+
+def test_a_warning_that_belongs_to_the_numbers_is_shown_with_them():
+    note = "the attributions add up to 3.2 and the score differs by 4: take more steps"
+    assert TokensView(made(note=note)).spec["note"] == note
+    assert note in made(note=note).figure().caption
+    assert TokensView(made()).spec["note"] == ""

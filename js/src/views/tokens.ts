@@ -157,6 +157,7 @@ class TokensView {
       if (values)
         this.answers.put(JSON.stringify({ mode: "current", channel }), { values, global });
       this.strip.setTokens(this.tokens);
+      view.note(view.spec.note ?? "", "warning", undefined, "result");
     }
     const wanted = [this.key(view.mode)];
     if (view.spec.changed && view.mode === "current") wanted.push(this.key("base"));
