@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from interp_widgets.results.live import SELECTION
 from interp_widgets.session.events import Listeners
 
-FIELDS = ("token", "layer", "head", "unit", "feature", "node", "prompt")
 _INDICES = {"token", "layer", "head", "unit", "feature"}
 
 
@@ -41,13 +41,13 @@ class Selection:
 
     def __init__(self) -> None:
         self.__dict__["_lock"] = threading.RLock()
-        self.__dict__["_values"] = dict.fromkeys(FIELDS)
+        self.__dict__["_values"] = dict.fromkeys(SELECTION)
         self.__dict__["_listeners"] = Listeners("selection")
 
     def __getattr__(self, name: str) -> Any:
-        if name in FIELDS:
+        if name in SELECTION:
             return self._values[name]
-        raise AttributeError(f"a selection has no {name!r}; it has {', '.join(FIELDS)}")
+        raise AttributeError(f"a selection has no {name!r}; it has {', '.join(SELECTION)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.set(**{name: value})
@@ -63,8 +63,8 @@ class Selection:
             When an index is not an integer.
         """
         for name, value in values.items():
-            if name not in FIELDS:
-                raise AttributeError(f"a selection has no {name!r}; it has {', '.join(FIELDS)}")
+            if name not in SELECTION:
+                raise AttributeError(f"a selection has no {name!r}; it has {', '.join(SELECTION)}")
             if value is None:
                 continue
             if name in _INDICES and (isinstance(value, bool) or not isinstance(value, int)):
@@ -79,7 +79,7 @@ class Selection:
 
     def clear(self) -> None:
         """Select nothing."""
-        self.set(**dict.fromkeys(FIELDS))
+        self.set(**dict.fromkeys(SELECTION))
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as plain JSON."""
@@ -90,7 +90,7 @@ class Selection:
         """Return the selection as a data frame with one row."""
         import pandas as pd
 
-        return pd.DataFrame([self.to_json()], columns=list(FIELDS))
+        return pd.DataFrame([self.to_json()], columns=list(SELECTION))
 
     def listen(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call ``callback(changed_fields)`` on every change; returns the function that stops it."""

@@ -34,6 +34,7 @@ import anywidget
 import traitlets
 
 from interp_widgets.results.base import NotLiveError, Result
+from interp_widgets.results.live import LiveSession
 from interp_widgets.views.requests import Requests
 from interp_widgets.views.selection import SelectionModel, selection_of
 from interp_widgets.views.wire import pack
@@ -107,7 +108,7 @@ class View(anywidget.AnyWidget):
         self._guard = threading.RLock()
         self._closed = False
         self._twin: tuple[Any, str | None] = (None, None)
-        self._session = result.session
+        self._session: LiveSession | None = result.session
         self._requests = Requests(self)
         self._selection: SelectionModel = selection_of(self._session)
         super().__init__(
@@ -150,7 +151,7 @@ class View(anywidget.AnyWidget):
     # What is shown.
 
     @property
-    def session(self) -> Any:
+    def session(self) -> LiveSession | None:
         """The live session, or None."""
         return self._session
 
@@ -271,7 +272,7 @@ class View(anywidget.AnyWidget):
             lines.append(str(self.session.code(prompt)))
         return {"code": "\n".join(lines)}
 
-    def _live(self) -> Any:
+    def _live(self) -> LiveSession:
         if self._session is None:
             raise NotLiveError("this view has no session: load the result with a session first")
         return self._session

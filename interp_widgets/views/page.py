@@ -18,8 +18,8 @@ from typing import Any
 
 from interp_widgets import __version__
 from interp_widgets.results.base import NotLiveError, Result
+from interp_widgets.results.live import SELECTION
 from interp_widgets.views.base import STATIC, View
-from interp_widgets.views.selection import FIELDS
 from interp_widgets.views.wire import error_payload, pack
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def _selection(views: Sequence[dict[str, Any]]) -> dict[str, Any]:
         value: dict[str, Any] = view["chosen"]
         if any(v is not None for v in value.values()):
             return value
-    return dict.fromkeys(FIELDS)
+    return dict.fromkeys(SELECTION)
 
 
 def _source(name: str) -> str:

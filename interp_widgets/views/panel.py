@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+from interp_widgets.results.live import OpenSession
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import View
 
@@ -27,7 +28,7 @@ class Snapshot:
     recipe = None
     arrays: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: OpenSession) -> None:
         self.session = session
         self.last: dict[str, Any] = {}
 
@@ -57,6 +58,7 @@ class Snapshot:
             "cache_entries": len(session.cache),
             "forward_passes": session.forward_passes,
             "jobs": [_job(job) for job in session.worker.jobs],
+            "notes": _notes(session.anatomy.problems),
             "interventions": [_item(item) for item in session.interventions],
             "can_undo": session.interventions.can_undo,
             "can_redo": session.interventions.can_redo,
@@ -80,7 +82,7 @@ class Snapshot:
             f"cache {memory.get('cache', 0):,} of {memory.get('cache_capacity', 0):,} bytes, "
             f"{facts.get('forward_passes', 0)} forward passes"
         )
-        lines = [head, held]
+        lines = [head, held, *(f"note: {note}" for note in facts.get("notes", []))]
         items = facts.get("interventions", [])
         lines += [f"{i} {'●' if x['on'] else '○'} {x['text']}" for i, x in enumerate(items)]
         return "\n".join(lines if items else [*lines, "no interventions"])
@@ -104,7 +106,7 @@ class PanelView(View, bundle="panel"):
     >>> session                     # at the end of a cell
     """
 
-    def __init__(self, session: Any, *, theme: str = "auto") -> None:
+    def __init__(self, session: OpenSession, *, theme: str = "auto") -> None:
         self._pushed = 0.0
         self._timer: threading.Timer | None = None
         self._timing = threading.Lock()
@@ -225,6 +227,9 @@ class PanelView(View, bundle="panel"):
                 return {"cancelled": True}
         return {"cancelled": False}
 
+    def _live(self) -> OpenSession:
+        return cast("OpenSession", super()._live())
+
     def _find(self, payload: dict[str, Any]) -> Any:
         for item in self._live().interventions:
             if item.id == payload.get("id"):
@@ -237,6 +242,17 @@ class PanelView(View, bundle="panel"):
         if timer is not None:
             timer.cancel()
         super().close()
+
+
+def _notes(problems: dict[str, str]) -> list[str]:
+    """Return one sentence per reason, however many sites it holds for."""
+    sites: dict[str, list[str]] = {}
+    for site, why in problems.items():
+        sites.setdefault(why, []).append(site)
+    return [
+        f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}: {why}"
+        for why, names in sites.items()
+    ]
 
 
 def _job(job: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import anywidget
 import traitlets
 
-FIELDS = ("token", "layer", "head", "unit", "feature", "node", "prompt")
+from interp_widgets.results.live import SELECTION
 
 _ESM = "export default {};"
 
@@ -21,7 +21,7 @@ _ESM = "export default {};"
 class SelectionModel(anywidget.AnyWidget):
     """Two-way bridge between ``session.selection`` and the browser.
 
-    ``value`` holds :data:`FIELDS`, None where nothing is selected.
+    ``value`` holds :data:`SELECTION`, None where nothing is selected.
     """
 
     _esm = _ESM
@@ -29,7 +29,7 @@ class SelectionModel(anywidget.AnyWidget):
 
     def __init__(self, selection: Any = None) -> None:
         start = selection.to_json() if selection is not None else {}
-        super().__init__(value={name: start.get(name) for name in FIELDS})
+        super().__init__(value={name: start.get(name) for name in SELECTION})
         self._selection = weakref.ref(selection) if selection is not None else None
         self._stop = selection.listen(self._from_python) if selection is not None else None
         self.observe(self._from_browser, names="value")
@@ -42,14 +42,14 @@ class SelectionModel(anywidget.AnyWidget):
     def _from_python(self, _changed: Any) -> None:
         selection = self._selection() if self._selection else None
         if selection is not None:
-            self.value = {name: selection.to_json().get(name) for name in FIELDS}
+            self.value = {name: selection.to_json().get(name) for name in SELECTION}
 
     def _from_browser(self, change: dict[str, Any]) -> None:
         selection = self._selection() if self._selection else None
         if selection is None:
             return
-        new = {name: change["new"].get(name) for name in FIELDS}
-        if new != {name: selection.to_json().get(name) for name in FIELDS}:
+        new = {name: change["new"].get(name) for name in SELECTION}
+        if new != {name: selection.to_json().get(name) for name in SELECTION}:
             try:
                 selection.set(**new)
             except (TypeError, AttributeError, ValueError):

@@ -89,6 +89,16 @@ describe("what the session holds", () => {
     expect(cache.getAttribute("aria-valuetext")).toBe("500 B of 2.00 kB");
   });
 
+  it("comes with a note where sites are not as they should be, put there once", () => {
+    const { root, model } = open({ notes: ["resid_post.1: it is <scaled>"] });
+    const note = root.querySelector(".iw-note")!;
+    expect(note.textContent).toContain("resid_post.1: it is <scaled>");
+    model.put("spec", { ...spec({ notes: ["resid_post.1: it is <scaled>"] }), revision: 1 });
+    expect(root.querySelector(".iw-note")).toBe(note);
+    model.put("spec", { ...spec({ notes: [] }), revision: 2 });
+    expect(root.querySelector(".iw-note")).toBeNull();
+  });
+
   it("shows what runs, as text, with a way to stop it", async () => {
     const { root } = open({ jobs: [job] });
     expect(root.querySelector(".iw-job")?.textContent).toContain("circuit, <EAP-IG>");

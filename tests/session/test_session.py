@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import interp_widgets as iw
-from interp_widgets.results.live import LiveSession
+from interp_widgets.results.live import LiveSession, OpenSession
 from interp_widgets.session.errors import ModelError, SessionClosedError
 from interp_widgets.session.interventions import Ablate, Patch
 from interp_widgets.session.session import Session
@@ -198,10 +198,29 @@ def test_the_repr_is_short_and_stable(live):
 
 def test_it_is_what_views_expect(live):
     assert isinstance(live, LiveSession)
+    assert isinstance(live, OpenSession)
     assert (
         "text/plain" in live._repr_mimebundle_()
         or "application/vnd.jupyter.widget-view+json" in str(live._repr_mimebundle_())
     )
+
+
+def test_sites_are_checked_when_a_session_opens():
+    module = build("gpt2")
+    plain = type(module.transformer.h[1])
+
+    class Doubled(plain):
+        def forward(self, *args, **kwargs):
+            out = super().forward(*args, **kwargs)
+            return (2 * out[0], *out[1:]) if isinstance(out, tuple) else 2 * out
+
+    with Session(build("gpt2")) as usual:
+        assert usual.anatomy.problems == {}
+    module.transformer.h[1].__class__ = Doubled
+    with Session(module) as doubled:
+        assert set(doubled.anatomy.problems) == {"resid_post.1"}
+        assert "scales" in doubled.anatomy.problems["resid_post.1"]
+        assert doubled.capture(doubled.prompt([1, 2]), "logits")
 
 
 def test_a_fingerprint_changes_with_a_weight():

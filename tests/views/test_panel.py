@@ -66,6 +66,17 @@ def test_it_says_what_the_session_holds(session, panel):
     assert panel.spec["memory"]["cache"] == session.cache.bytes > 0
 
 
+def test_sites_that_are_not_as_they_should_be_are_said_once_per_reason(session, panel):
+    assert session.anatomy.problems == {}
+    assert panel.spec["notes"] == []
+    session.anatomy.problems = {f"resid_post.{i}": "it is scaled" for i in range(5)}
+    panel._push()
+    assert panel.spec["notes"] == [
+        "resid_post.0, resid_post.1, resid_post.2 and 2 more: it is scaled"
+    ]
+    assert "note: resid_post.0" in panel.current.text()
+
+
 def test_edits_in_the_panel_edit_the_session(session, panel):
     first = session.ablate("z", layer=1, head=1)
     second = session.scale("mlp_out", 0.5, layer=2)

@@ -29,6 +29,7 @@ class PanelView {
   private readonly count = h("h4", { class: "iw-section" });
   private readonly tools = h("span", { class: "iw-item-tools" });
   private readonly empty = h("p", { class: "iw-hint" });
+  private noted = "";
 
   constructor(private readonly view: View) {
     this.items = new InterventionList(
@@ -66,6 +67,7 @@ class PanelView {
 
   private show(): void {
     this.showFacts();
+    this.showNotes((this.view.spec.notes ?? []).join(". "));
     this.showJobs(this.view.spec.jobs ?? []);
     const items = (this.view.spec.interventions ?? []) as unknown as Item[];
     this.count.textContent = items.length ? plural(items.length, "intervention") : "Interventions";
@@ -77,6 +79,12 @@ class PanelView {
     this.empty.hidden = items.length > 0;
     this.items.show(items);
     this.showTools(items);
+  }
+
+  /** Only when they changed: the panel is shown again five times a second while work runs. */
+  private showNotes(text: string): void {
+    if (text !== this.noted) this.view.note(text, "warning", undefined, "anatomy");
+    this.noted = text;
   }
 
   private showFacts(): void {
