@@ -10,8 +10,6 @@ import matplotlib.font_manager
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from tueplots import figsizes, fontsizes
 
-GOLDEN = 0.618
-
 OKABE_ITO = {
     "black": "#000000",
     "blue": "#0072B2",

@@ -31,6 +31,7 @@ QUANTITIES = {
     "logits": "logit",
 }
 POSITIONS = ("position", "query", "key")
+"""Dims whose entries are a prompt's tokens."""
 
 
 @method(

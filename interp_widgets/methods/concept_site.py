@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_widgets.methods.rows import MOST_ROWS, TOKENS
 from interp_widgets.session.capture import frozen
 from interp_widgets.session.location import Location
 from interp_widgets.session.prompts import Prompt, PromptBatch
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 Position = int | Literal["mean"]
 Target = Callable[[Tensor, PromptBatch], Tensor]
 Progress = Callable[[int, int], None]
-
-TOKENS = 4096  # tokens of all rows of a forward pass together
-MOST_ROWS = 64
 
 
 class ConceptSite:

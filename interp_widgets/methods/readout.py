@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from interp_widgets.session.session import Session
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
-COARSE = 3e-2  # half precisions: the readout's matrix product is summed in another order
+"""How far, as a share of the largest entry, a recomputation may be from the model's own values."""
+COARSE = 3e-2
+"""The same for half precisions, where a matrix product is summed in another order."""
 
 _known: weakref.WeakKeyDictionary[object, Readout] = weakref.WeakKeyDictionary()
 

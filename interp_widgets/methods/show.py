@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_widgets.methods.activations import POSITIONS
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.session.prompts import Prompt
-
-POSITIONS = ("position", "query", "key")
 
 
 def show(

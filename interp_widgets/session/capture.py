@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from interp_widgets.session.anatomy import Anatomy
     from interp_widgets.session.location import Location
 
-Batch = "Mapping[str, Any] | Tensor"
-
 
 @dataclass(frozen=True)
 class Gradients:

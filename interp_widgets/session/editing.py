@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from interp_widgets.session.location import Location
 
 ROLES = {"query": "position", "kv_head": "head"}
-CALL_SITES = ("q", "k", "v", "pattern")
 
 Index = tuple[Any, ...]
 Fetch = Callable[[dict[str, Any], Site], "Tensor"]

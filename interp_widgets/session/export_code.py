@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from interp_widgets.session.editing import (
     Op,
-    Stage,
     choose_reference,
     groups_of,
+    pattern_of_call,
     positions,
     roles_of,
 )
@@ -23,33 +24,6 @@ if TYPE_CHECKING:
     from interp_widgets.session.location import Location
     from interp_widgets.session.prompts import Prompt, PromptBatch
     from interp_widgets.session.session import Session
-
-PATTERN = '''
-def attention_pattern(args, kwargs):
-    """What softmax makes of q and k in an attention call: [batch, head, query, key]."""
-    module, q, k = args[:3]
-    mask = args[4] if len(args) > 4 else kwargs.get("attention_mask")
-    scaling = kwargs.get("scaling")
-    scores = q @ k.repeat_interleave(q.shape[1] // k.shape[1], dim=1).transpose(2, 3)
-    scores = scores * (q.shape[-1] ** -0.5 if scaling is None else scaling)
-    if kwargs.get("softcap") is not None:
-        scores = torch.tanh(scores / kwargs["softcap"]) * kwargs["softcap"]
-    if kwargs.get("position_bias") is not None:
-        scores = scores + kwargs["position_bias"]
-    lowest = torch.finfo(scores.dtype).min
-    if mask is not None:
-        mask = mask[..., : k.shape[2]]
-        scores = scores.masked_fill(~mask, lowest) if mask.dtype == torch.bool else scores + mask
-    else:
-        causal = kwargs.get("is_causal")
-        if (getattr(module, "is_causal", True) if causal is None else causal) and q.shape[2] > 1:
-            future = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).triu(1)
-            scores = scores.masked_fill(future, lowest)
-    if kwargs.get("s_aux") is not None:
-        sinks = kwargs["s_aux"].reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
-        return torch.cat([scores, sinks], dim=-1).float().softmax(-1)[..., :-1].to(q.dtype)
-    return scores.float().softmax(-1).to(q.dtype)
-'''
 
 
 def write(session: Session, prompt: Prompt | PromptBatch | None) -> str:
@@ -108,7 +82,7 @@ class Writer:
             "import torch",
         ]
         if self.patterns:
-            lines += ["", *PATTERN.splitlines()]
+            lines += ["", *pattern_source()]
         lines += ["", *self._inputs("inputs", self.prompt), *self.head, ""]
         lines += ["with torch.no_grad(), model.trace(*inputs[0], **inputs[1]):"]
         lines += [f"    {line}" if line else "" for line in body]
@@ -175,8 +149,7 @@ class Writer:
             return self._pattern_stage(site, location, items)
         dims = roles_of(location.layout, location.layout.replace("(", "").count(" ") + 1)
         name = site.name if site.name.isidentifier() else "x"
-        lines = [f"{name} = {location.expression()}"]
-        lines[0] = f"{name} = {_to_heads(location.expression(), location)}.clone()"
+        lines = [f"{name} = {_to_heads(location.expression(), location)}.clone()"]
         for item in items:
             lines += self._op(name, dims, item, site)
         value = f"{name}.flatten(-2)" if location.split else name
@@ -284,6 +257,12 @@ class Writer:
 # -- pieces of text --------------------------------------------------------------
 
 
+def pattern_source() -> list[str]:
+    """Return the lines of the function that intervenes on patterns, without its annotations."""
+    _signature, *body = inspect.getsource(pattern_of_call).splitlines()
+    return ["def attention_pattern(args, kwargs):", *body]
+
+
 def _call(location: Location) -> str:
     return f"model{accessor(location.path)}.source.{location.call}"
 
@@ -354,6 +333,3 @@ def _literal(value: Any) -> str:
 def _prompt_comment(prompt: Prompt | PromptBatch) -> list[str]:
     rows = [prompt] if not prompt.is_batch else list(prompt)  # type: ignore[arg-type]
     return [repr("".join(row.tokens))[:110] for row in rows]  # type: ignore[union-attr]
-
-
-__all__ = ["Stage", "Writer", "write"]

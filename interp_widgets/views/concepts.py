@@ -27,7 +27,7 @@ class ConceptsView(View, bundle="concepts"):
     result
         A :class:`ConceptResult`.
     layer
-        Index into the result's layers; by default the one with the largest relevant effect.
+        Index into the result's layers; by default the one with the largest effect.
     sort
         ``"effect"`` (by size, default), ``"p"`` or ``"name"``.
     filter

@@ -41,8 +41,6 @@ SELECTS = {
 }
 """Which field of the shared selection a dim is."""
 
-INTERVENES = {"position": "position", "query": "position", "head": "head", "kv_head": "head"}
-
 Scale = Literal["slice", "trim", "all"]
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from interp_widgets.methods.circuits.wiring import SLOTS, Reading, Wiring, first, wiring_of
-from interp_widgets.results.graph import Graph
+from interp_widgets.methods.circuits.wiring import Reading, Wiring, first, wiring_of
+from interp_widgets.results.graph import SLOTS, Graph
 from interp_widgets.session.capture import frozen
 from interp_widgets.session.location import Location
 

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from interp_widgets.methods.circuits.engine import ModelEngine
 from interp_widgets.methods.circuits.metrics import Metric
-from interp_widgets.methods.circuits.wiring import COARSE, TOLERANCE, CircuitError
+from interp_widgets.methods.circuits.wiring import CircuitError
+from interp_widgets.methods.readout import COARSE, TOLERANCE
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
 from interp_widgets.session.prompts import Prompt, PromptBatch

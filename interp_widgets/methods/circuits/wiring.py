@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
+from interp_widgets.methods.readout import COARSE, TOLERANCE
+from interp_widgets.results.graph import SLOTS
 from interp_widgets.session.location import Location
 
 if TYPE_CHECKING:
@@ -18,10 +20,6 @@ if TYPE_CHECKING:
 
 Layout = Literal["separate", "blocks", "interleaved"]
 Captured = dict[Location, Tensor]
-
-SLOTS = ("q", "k", "v")
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
-COARSE = 3e-2
 
 
 class CircuitError(ValueError):
