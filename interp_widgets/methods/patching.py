@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run, method
-from interp_widgets.methods.rows import Cell, gradients, in_chunks, replace_cells
+from interp_widgets.methods.rows import Cell, in_chunks, replace_cells
 from interp_widgets.methods.target import Metric, Target
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.session.prompts import Prompt, PromptBatch
@@ -225,7 +225,7 @@ def _attribution(
     """Estimate the same from the gradient of the unpatched run."""
     run.progress(*part)
     values = run.session.capture(source, sites)
-    slopes = gradients(run.session, into, sites, target)
+    slopes = run.session.gradients(into, lambda logits: target(logits[None])[0], sites)
     rows = []
     for s in sites:
         change = (values[s] - slopes.values[s]).float() * slopes.grads[s].float()

@@ -104,55 +104,6 @@ def scores_of_inputs(
     return kept  # noqa: RET504 - nnsight hands out what a trace assigns and saves
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """Activations ``values``, d score / d activation ``grads`` and the score of one run."""
-
-    values: dict[Site, Tensor]
-    grads: dict[Site, Tensor]
-    score: float
-
-
-def gradients(session: Session, prompt: Prompt, sites: Sequence[Site], score: Score) -> Gradients:
-    """Return activations and how ``score`` changes with them: one forward and one backward pass.
-
-    Parameters
-    ----------
-    session
-        Its interventions apply.
-    prompt
-        One prompt; the tensors that come back have no batch dimension.
-    sites
-        Sites with their layer.
-    score
-        Takes logits ``[row, …]`` and returns ``[row]``.
-    """
-    model, anatomy = session.model, session.anatomy
-    first, end = anatomy.locate("embed"), anatomy.locate("logits")
-    places = {site: anatomy.locate(site) for site in sites}
-    order = sorted({first, *places.values()}, key=anatomy.order)
-    with torch.enable_grad(), frozen(anatomy.root), session.trace(prompt):
-        read = []
-        for place in order:
-            value = place.read(model)
-            if place == first:
-                value = value.detach().clone().requires_grad_()
-                place.write(model, value)
-            read.append(value)
-        total = score(end.read(model)).sum()
-        slopes = torch.autograd.grad(total, read, allow_unused=True)
-        kept = nnsight.save(([value.detach() for value in read], slopes, total.detach()))
-    values, slopes, number = kept
-    at = {place: i for i, place in enumerate(order)}
-    found: dict[str, dict[Site, Tensor]] = {"values": {}, "grads": {}}
-    for site, place in places.items():
-        value, slope = values[at[place]], slopes[at[place]]
-        slope = torch.zeros_like(value) if slope is None else slope
-        found["values"][site] = place.to_heads(value)[0]
-        found["grads"][site] = place.to_heads(slope)[0]
-    return Gradients(found["values"], found["grads"], float(number))
-
-
 def replace_cells(
     session: Session,
     prompt: Prompt,

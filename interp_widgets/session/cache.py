@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -77,11 +77,6 @@ class Cache:
             while self._bytes > self.capacity:
                 self._drop(next(iter(self._entries)))
         return True
-
-    def missing(self, keys: Iterable[Hashable]) -> list[Hashable]:
-        """Return those of ``keys`` that are not held."""
-        with self._lock:
-            return [key for key in keys if key not in self._entries]
 
     def clear(self) -> int:
         """Forget everything; returns the bytes released."""

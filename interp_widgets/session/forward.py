@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from interp_widgets.session import loading
-from interp_widgets.session.capture import capture
+from interp_widgets.session.capture import Gradients, capture, capture_with_grad
 from interp_widgets.session.editing import Stage, plan
 from interp_widgets.session.errors import OutOfMemory
 from interp_widgets.session.sites import DIMS, Site
@@ -117,6 +117,28 @@ class Forward:
         if prompt.is_batch:
             return fresh
         return Activations({site: tensor[0] for site, tensor in fresh.items()})
+
+    def gradients(
+        self,
+        prompt: Prompt | PromptBatch,
+        metric: Callable[[Tensor], Tensor],
+        sites: str | Site | Iterable[str | Site],
+        items: Sequence[Intervention],
+    ) -> Gradients:
+        """Run the model forward and backward once; the cache is left alone."""
+        session = self.session
+        stages = self.stages(prompt, items)
+        with self.operation():
+            self.count()
+            return capture_with_grad(
+                edited(session.model, stages),
+                session.anatomy,
+                prompt.batch(),
+                sites,
+                metric,
+                engine=session.engine,
+                squeeze=not prompt.is_batch,
+            )
 
     def variants(
         self,

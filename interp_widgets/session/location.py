@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
 Port = Literal["input", "output", "attention_call", "computed"]
@@ -126,15 +124,6 @@ class Location:
     def from_heads(self, tensor: Tensor) -> Tensor:
         """Undo `to_heads`."""
         return tensor.flatten(-2) if self.split else tensor
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data that `from_json` reads back."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Location:
-        """Read what `to_json` wrote."""
-        return cls(**data)
 
 
 def _replaced(whole: Any, index: int | str, value: Tensor) -> Any:

@@ -27,6 +27,7 @@ from interp_widgets.session.worker import Job, call, current_job, worker_of
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from interp_widgets.session.capture import Gradients
     from interp_widgets.session.sites import Site
 
 EVENTS = ("interventions", "selection", "cache", "queue", "closed")
@@ -298,6 +299,23 @@ class Session:
         The session's own interventions are not applied; put them in the list to have them too.
         """
         return self._forward.run(self._own(prompt), sites, self._items(interventions))
+
+    def gradients(
+        self,
+        prompt: Prompt | PromptBatch,
+        metric: Callable[[Tensor], Tensor],
+        sites: str | Site | Iterable[str | Site],
+    ) -> Gradients:
+        """Return ``values``, ``grads`` (d metric / d activation) by site, and the ``metric``.
+
+        One forward and one backward pass, with the session's interventions; nothing is cached.
+        ``metric`` takes the logits as :meth:`capture` gives them and returns one number.
+
+        Examples
+        --------
+        >>> session.gradients(prompt, lambda logits: logits[-1, 5], "z").grads[Site("z", 9)]
+        """
+        return self._forward.gradients(self._own(prompt), metric, sites, self.interventions.active)
 
     def run_variants(
         self,

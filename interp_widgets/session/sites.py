@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 DIMS: Final[dict[str, tuple[str, ...]]] = {
     "embed": ("position", "d_model"),
@@ -108,16 +108,6 @@ class Site:
 
     def __str__(self) -> str:
         return self.name if self.layer is None else f"{self.name}.{self.layer}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain data that `from_json` reads back."""
-        return {"name": self.name, "layer": self.layer}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Site:
-        """Read what `to_json` wrote."""
-        layer = data.get("layer")
-        return cls(str(data["name"]), None if layer is None else int(layer))
 
 
 def missing(site: Site, there: Iterable[str], reason: str = "") -> SiteError:

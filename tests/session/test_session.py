@@ -15,7 +15,7 @@ from interp_widgets.results.live import LiveSession, OpenSession
 from interp_widgets.session.errors import ModelError, SessionClosedError
 from interp_widgets.session.interventions import Ablate, Patch
 from interp_widgets.session.session import Session
-from interp_widgets.session.sites import SiteError
+from interp_widgets.session.sites import Site, SiteError
 from tests.families import FAMILIES, build, inputs
 from tests.session.test_prompts import tokenizer
 
@@ -203,6 +203,25 @@ def test_it_is_what_views_expect(live):
         "text/plain" in live._repr_mimebundle_()
         or "application/vnd.jupyter.widget-view+json" in str(live._repr_mimebundle_())
     )
+
+
+def test_gradients_follow_the_interventions(live):
+    prompt = live.prompt([3, 1, 4, 1, 5])
+    live.ablate("z", layer=1, head=0)
+    before = live.forward_passes
+    found = live.gradients(prompt, lambda logits: logits[-1, 7], ["z", "resid_post.0"])
+    assert live.forward_passes == before + 1
+    logits = live.capture(prompt, "logits")["logits"]
+    torch.testing.assert_close(found.metric, logits[-1, 7])
+    assert not found.values[Site("z", 1)][:, 0].any()
+    resid, grad = found.values[Site("resid_post", 0)], found.grads[Site("resid_post", 0)]
+    step = 1e-2 * grad / grad.norm()
+    ends = []
+    for sign in (-1, 1):
+        with live.trace(prompt):
+            live.model.transformer.h[0].output[:] = (resid + sign * step)[None]
+            ends.append(live.model.output.logits[0, -1, 7].save())
+    torch.testing.assert_close((ends[1] - ends[0]) / 2, (grad * step).sum(), atol=1e-4, rtol=0.02)
 
 
 def test_sites_are_checked_when_a_session_opens():
