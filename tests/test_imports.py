@@ -65,5 +65,3 @@ def test_every_public_name_resolves():
 
     for name in iw.__all__:
         assert getattr(iw, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'atention'"):
-        _ = iw.atention

@@ -1,10 +1,12 @@
-"""Every error of the session room has a page, whose wrong code raises it and whose right code runs."""
+"""Every error has a page, whose wrong code raises it and whose right code runs."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 import linecache
+import pkgutil
 import re
 from pathlib import Path
 
@@ -13,21 +15,25 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 import interp_widgets as iw
-from interp_widgets.session import engines, errors, sites
 from tests.session.test_prompts import tokenizer
 
-PAGES = Path(__file__).parents[2] / "docs" / "errors"
+PAGES = Path(__file__).parents[1] / "docs" / "errors"
+ROOMS = ("results", "session", "methods", "views", "figures")
 CLASSES = {
     cls.__name__: cls
-    for module in (errors, engines, sites)
-    for _, cls in inspect.getmembers(module, inspect.isclass)
-    if issubclass(cls, Exception) and cls.__module__ == module.__name__
+    for room in ROOMS
+    for found in pkgutil.walk_packages(
+        [str(Path(iw.__file__).parent / room)], f"interp_widgets.{room}."
+    )
+    for _, cls in inspect.getmembers(importlib.import_module(found.name), inspect.isclass)
+    if issubclass(cls, Exception) and cls.__module__ == found.name
 }
 _count = itertools.count()
 
 
 @pytest.fixture
-def scope():
+def scope(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=270,
@@ -71,6 +77,10 @@ def test_a_page_explains_it_with_code_that_behaves_as_it_says(name, scope, capsy
         else:
             with pytest.raises(CLASSES[name]):
                 run(code, scope)
+
+
+def test_every_page_is_about_an_error_that_there_is():
+    assert {page.stem for page in PAGES.glob("*.md")} == set(CLASSES)
 
 
 def test_links_between_pages_lead_somewhere():
