@@ -2,7 +2,8 @@
 
 ``{kind: "request", id, name, payload}`` goes to the view's method ``on_<name>(payload)``. Slices of
 captured data are answered on the thread the message came in on; what touches the model is
-decorated with :func:`on_worker` and runs on the session's worker, newest request of a name first.
+decorated with :func:`on_worker` and runs on the session's worker, where a newer request of a name
+replaces an older one of the same copy of the view.
 """
 
 from __future__ import annotations
@@ -124,7 +125,8 @@ class _Request:
         self.timer = threading.Timer(BUSY_AFTER, self.busy)
         self.timer.daemon = True
         self.timer.start()
-        key = f"view-{id(self.requests._view)}-{name}"  # noqa: SLF001
+        copy = self.ident.rpartition("-")[0]  # two copies of a view on a page ask for themselves
+        key = f"view-{id(self.requests._view)}-{copy}-{name}"  # noqa: SLF001
         self.job = session.submit(work, key=key, label=name, done=done)
 
     def busy(self) -> None:

@@ -72,6 +72,15 @@ describe("requests", () => {
     await expect(asked).rejects.toMatchObject(error);
   });
 
+  it("are dropped without an error when a newer one of their name took their place", async () => {
+    const model = new FakeModel();
+    const wire = new Wire(model, new AbortController().signal);
+    const asked = wire.request("scores");
+    const error = { message: "scores was replaced by a newer request", type: "Cancelled" };
+    model.respond({ id: model.sent[0].id, ok: false, error });
+    await expect(asked).rejects.toMatchObject({ name: "AbortError" });
+  });
+
   it("ignore answers to ids they do not know and messages that are none", () => {
     const model = new FakeModel();
     new Wire(model, new AbortController().signal);

@@ -100,6 +100,16 @@ def test_work_on_the_model_runs_on_the_worker_and_the_newest_request_wins(view, 
     assert len(buffers[0]) == 6
 
 
+def test_two_copies_of_a_view_on_a_page_do_not_replace_the_requests_of_each_other(view, session):
+    sent = record(view)
+    for copy in ("one", "two"):
+        message = {"kind": "request", "id": f"{copy}-0", "name": "slow", "payload": {"n": 1}}
+        view._handle_custom_msg(message, [])
+    session.step()
+    session.step()
+    assert [(m["id"], m["ok"]) for m, _ in sent] == [("one-0", True), ("two-0", True)]
+
+
 def test_a_cancelled_request_is_not_answered(view, session):
     sent = record(view)
     view._handle_custom_msg({"kind": "request", "id": "a", "name": "slow", "payload": {"n": 1}}, [])

@@ -4,7 +4,8 @@
 //   const { values } = await wire.request<{ values: NdArray }>("tile", { row: 0 }, { signal });
 //
 // request() resolves with the payload in which every {"$buffer": i, dtype, shape} is an NdArray
-// already; it rejects with a WireError (message, hint) or with an AbortError when its signal aborts.
+// already; it rejects with a WireError (message, hint), or with an AbortError when its signal aborts
+// and when Python dropped it for a newer one of its name.
 
 export interface Model {
   get(key: string): any;
@@ -187,6 +188,10 @@ export class Wire {
     this.waiting.delete(message.id);
     if (!message.ok) {
       const error = message.error ?? {};
+      if (error.type === "Cancelled") {
+        waiting.reject(abortError());
+        return;
+      }
       waiting.reject(new WireError(error.message ?? "The request failed.", error.hint ?? ""));
       return;
     }
