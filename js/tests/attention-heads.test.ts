@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { gridShape, orderHeads, visibleRows } from "../src/attention/heads";
+import { gridShape, orderHeads } from "../src/attention/heads.js";
 
 describe("the order of heads", () => {
   const scores = { induction: [0.1, 0.9, Number.NaN, 0.9, 0, 0.5], entropy: [3, 1, 2, 0, 5, 4] };
@@ -38,12 +38,5 @@ describe("the shape of the grid", () => {
 
   it("has at least one column in a box without width", () => {
     expect(gridShape(2, 3, false, 0).columns).toBe(1);
-  });
-});
-
-describe("rows in sight", () => {
-  it("has one row of margin above and stops at the ends", () => {
-    expect(visibleRows(30, 50, 500, 200)).toEqual({ first: 9, last: 14 });
-    expect(visibleRows(3, 50, 0, 900)).toEqual({ first: 0, last: 2 });
   });
 });

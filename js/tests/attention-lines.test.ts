@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { curve, stroke, strongest } from "../src/attention/lines";
+import { curve, stroke, strongest } from "../src/attention/lines.js";
 
 // 2 queries, 3 keys
 const pattern = Float32Array.from([1, 0, 0, 0.2, 0.005, 0.795]);

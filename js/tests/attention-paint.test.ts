@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isMasked, paint, place, type Scale, valueAt } from "../src/attention/paint";
+import { isMasked, paint, place, type Scale, valueAt } from "../src/attention/paint.js";
 
 const linear: Scale = { low: 0, high: 1, kind: "linear" };
 const open = { causal: false, window: null };

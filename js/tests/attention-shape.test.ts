@@ -8,7 +8,7 @@ import {
   poolText,
   type Shape,
   tokenNames,
-} from "../src/attention/shape";
+} from "../src/attention/shape.js";
 
 // Layers 4 and 7 of a model, three heads each.
 const shape: Shape = {

@@ -10,7 +10,7 @@ import {
   tilesFor,
   whole,
   zoom,
-} from "../src/attention/window";
+} from "../src/attention/window.js";
 
 describe("pooling and tiles", () => {
   it("shows a short prompt as it is and pools a long one to the canvas", () => {

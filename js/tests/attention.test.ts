@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import attention from "../src/views/attention";
+import attention from "../src/views/attention.js";
 import { FakeModel, SPEC, settle } from "./fake-model.js";
 
 // One layer of two heads over three tokens; patterns as Python's on_tile gives them.

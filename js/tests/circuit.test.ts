@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import view from "../src/views/circuit.js";
 import { edgesByName, smallGraph } from "./circuit-helpers.js";
-import { press, type Shown, settle, show, words } from "./view-harness.js";
+import { settle, words } from "./fake-model.js";
+import { press, type Shown, show } from "./view-harness.js";
 
 // input → 0.1 (query) → MLP 1 → logits, input → 1.0 (value) → logits; MLP 0 leads nowhere.
 const graph = smallGraph(2, 3);
@@ -102,7 +103,7 @@ describe("size", () => {
 
   it("says at which size it was measured when it was another one", async () => {
     const { root, model } = open();
-    model.put("state", { size: 4, cut: [] });
+    model.set("state", { size: 4, cut: [] });
     expect(root.querySelector(".iw-size-words")?.textContent).toMatch(/faithfulness 0.50 \(at 3\)/);
     expect(ids(root)).toEqual(["a0.h1", "input", "logits", "m1"]);
   });
@@ -209,7 +210,7 @@ describe("following the session", () => {
   it("marks ablated components and shows base and current metric", () => {
     const { root, model } = open();
     const ablation = { kind: "ablate", site: "z", layer: 0, head: [1] };
-    model.put(
+    model.set(
       "spec",
       spec({ changed: true, revision: 1, interventions: [ablation], values: { clean: 2.1 } }),
     );
@@ -223,8 +224,8 @@ describe("following the session", () => {
     const { root, model } = open({}, { size: 3 });
     const ablation = { kind: "ablate", site: "z", layer: 1, head: [2] };
     for (const layout of ["columns", "packed"]) {
-      model.put("state", { size: 3, cut: [], layout });
-      model.put("spec", spec({ changed: true, interventions: [ablation] }));
+      model.set("state", { size: 3, cut: [], layout });
+      model.set("spec", spec({ changed: true, interventions: [ablation] }));
       expect(node(root, "a1.h2").getAttribute("aria-label")).toContain("0 incoming edges");
       expect(node(root, "a1.h2").getAttribute("aria-pressed")).toBe("true");
     }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import view from "../src/views/concepts.js";
-import { press, type Shown, settle, show, words } from "./view-harness.js";
+import { settle, words } from "./fake-model.js";
+import { press, type Shown, show } from "./view-harness.js";
 
 const tables: Record<string, number[]> = {
   effect: [0.5, 2, -3, 1, 0.1, Number.NaN],
@@ -79,9 +80,9 @@ describe("choosing", () => {
   it("sorts and filters", () => {
     open({ sort: "name" });
     expect(order()).toEqual(["<script>alert(1)</script>", "dots", "stripes"]);
-    shown.model.put("state", { layer: 0, sort: "name", filter: "str" });
+    shown.model.set("state", { layer: 0, sort: "name", filter: "str" });
     expect(order()).toEqual(["stripes"]);
-    shown.model.put("state", { layer: 0, sort: "name", filter: "nothing like it" });
+    shown.model.set("state", { layer: 0, sort: "name", filter: "nothing like it" });
     expect(shown.root.textContent).toContain("No concept matches");
   });
 

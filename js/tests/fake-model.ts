@@ -57,12 +57,16 @@ export class FakeModel implements Model {
   }
 }
 
-export function view32(...numbers: number[]): DataView {
-  return new DataView(Float32Array.from(numbers).buffer);
+export function words(values: ArrayLike<number>, dtype: "int32" | "float32"): DataView {
+  const data = dtype === "int32" ? Int32Array.from(values) : Float32Array.from(values);
+  return new DataView(data.buffer);
 }
 
-/** Waits until the next frames were drawn and all promises that are ready have run. */
-export async function settle(): Promise<void> {
+export const view32 = (...numbers: number[]): DataView => words(numbers, "float32");
+
+/** Waits `ms`, until the next frames were drawn, and for all promises that are ready. */
+export async function settle(ms = 0): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, ms));
   for (let i = 0; i < 3; i++) {
     await new Promise((resolve) => requestAnimationFrame(() => resolve(undefined)));
     await new Promise((resolve) => setTimeout(resolve, 0));

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import view from "../src/views/modules.js";
-import { press, type Shown, settle, show } from "./view-harness.js";
+import { settle } from "./fake-model.js";
+import { press, type Shown, show } from "./view-harness.js";
 
 const leaf = (path: string, sites: string[] = []) => ({
   name: path.split(".").pop(),

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { bytesText, moved, plural, share } from "../src/panel/format.js";
+import { plural } from "../src/core/dom.js";
+import { bytesText, moved, share } from "../src/panel/format.js";
 import view from "../src/views/panel.js";
-import { press, type Shown, settle, show } from "./view-harness.js";
+import { settle } from "./fake-model.js";
+import { press, type Shown, show } from "./view-harness.js";
 
 const items = [
   {
@@ -93,9 +95,9 @@ describe("what the session holds", () => {
     const { root, model } = open({ notes: ["resid_post.1: it is <scaled>"] });
     const note = root.querySelector(".iw-note")!;
     expect(note.textContent).toContain("resid_post.1: it is <scaled>");
-    model.put("spec", { ...spec({ notes: ["resid_post.1: it is <scaled>"] }), revision: 1 });
+    model.set("spec", { ...spec({ notes: ["resid_post.1: it is <scaled>"] }), revision: 1 });
     expect(root.querySelector(".iw-note")).toBe(note);
-    model.put("spec", { ...spec({ notes: [] }), revision: 2 });
+    model.set("spec", { ...spec({ notes: [] }), revision: 2 });
     expect(root.querySelector(".iw-note")).toBeNull();
   });
 
@@ -150,7 +152,7 @@ describe("interventions", () => {
   it("keep the focus where it was when the list is drawn anew", () => {
     const { root, model } = open();
     named(root, "Move down: ablate z 9.6 (zero)").focus();
-    model.put("spec", spec({ interventions: [items[1], items[0], { ...items[0], id: 3 }] }));
+    model.set("spec", spec({ interventions: [items[1], items[0], { ...items[0], id: 3 }] }));
     const held = document.activeElement as HTMLElement;
     expect(held.closest<HTMLElement>("[data-id]")?.dataset.id).toBe("1");
     expect(held.dataset.control).toBe("down");
@@ -189,6 +191,7 @@ describe("numbers", () => {
     ]);
     expect([share(5, 10), share(50, 10), share(5, 0)]).toEqual([0.5, 1, 0]);
     expect([plural(1, "tensor"), plural(1200, "tensor")]).toEqual(["1 tensor", "1,200 tensors"]);
+    expect([plural(1, "pass"), plural(0, "pass")]).toEqual(["1 pass", "0 passes"]);
     expect([moved(0, -1, 3), moved(2, 1, 3), moved(1, 1, 3)]).toEqual([-1, -1, 2]);
   });
 });

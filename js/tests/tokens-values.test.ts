@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bar, byMagnitude, rangeOf, ranges, share, total } from "../src/tokens/values";
+import { bar, byMagnitude, rangeOf, ranges, share, total } from "../src/tokens/values.js";
 
 describe("the range of the colours", () => {
   it("is symmetric about zero for signed values", () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import tokens from "../src/views/tokens";
+import tokens from "../src/views/tokens.js";
 import { FakeModel, SPEC, settle, view32 } from "./fake-model.js";
 
 const CHANNELS: Record<string, number[]> = {

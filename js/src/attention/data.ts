@@ -11,10 +11,10 @@ import type { Mode } from "../core/controls.js";
 import { Tiles } from "../core/tiles.js";
 import type { View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import type { HeadScores } from "./heads";
-import { largest, paint, place, type Scale } from "./paint";
-import { headOf, type Shape } from "./shape";
-import { rowKey, TILE, type Tile, tileKey } from "./window";
+import type { HeadScores } from "./heads.js";
+import { largest, paint, type Scale } from "./paint.js";
+import { headOf, type Shape } from "./shape.js";
+import { rowKey, TILE, type Tile, tileKey } from "./window.js";
 
 /** Tiles and thumbnails of one view: asked for when needed, forgotten when the result changes. */
 export class Patterns {
@@ -125,12 +125,6 @@ export class Patterns {
   /** The colour map over the shares 0 to 1 of `place` (−1 to 1 when signed). */
   get map(): Colours {
     return this.colours;
-  }
-
-  colourOf(value: number): string {
-    return this.colours.css(
-      this.colours.low + place(value, this.scale) * (this.colours.high - this.colours.low),
-    );
   }
 
   pixels(values: NdArray, pool: number, row0: number, column0: number, layer = this.open.layer) {

@@ -2,9 +2,9 @@
 
 import { hidpi } from "../core/canvas.js";
 import { h } from "../core/dom.js";
-import { curve, type Line, stroke } from "./lines";
-import type { Spot } from "./matrix";
-import { type Shape, tokenNames } from "./shape";
+import { curve, type Line, stroke } from "./lines.js";
+import type { Spot } from "./matrix.js";
+import { type Shape, tokenNames } from "./shape.js";
 
 export interface LinesActions {
   hover(spot: Spot, x: number, y: number): void;

@@ -2,8 +2,8 @@
 
 import { h, num } from "../core/dom.js";
 import type { Tooltip } from "../core/tooltip.js";
-import { gridShape, type HeadScores, orderHeads, SCORE_NAMES } from "./heads";
-import { nameOf, type Shape } from "./shape";
+import { gridShape, type HeadScores, orderHeads, SCORE_NAMES } from "./heads.js";
+import { nameOf, type Shape } from "./shape.js";
 
 export interface GridActions {
   open(id: number): void;

@@ -72,18 +72,6 @@ export function gridShape(
   return { columns, rows: Math.ceil(count / columns), side };
 }
 
-/** Which rows of thumbnails are in sight of a scrolled box, with one row of margin. */
-export function visibleRows(
-  rows: number,
-  pitch: number,
-  scrollTop: number,
-  height: number,
-): { first: number; last: number } {
-  const first = Math.max(0, Math.floor(scrollTop / pitch) - 1);
-  const last = Math.min(rows - 1, Math.ceil((scrollTop + height) / pitch));
-  return { first: Math.min(first, Math.max(0, rows - 1)), last };
-}
-
 /** A few heads are shown larger than many. */
 export function largestSide(count: number): number {
   return count <= 20 ? 88 : 64;

@@ -2,7 +2,7 @@
 
 import type { Scale as Colours } from "../core/color.js";
 import { h, num, signed } from "../core/dom.js";
-import { type Scale, valueAt } from "./paint";
+import { type Scale, valueAt } from "./paint.js";
 
 export function scaleLegend(
   colours: Colours,

@@ -5,7 +5,7 @@ import { hidpi } from "../core/canvas.js";
 import { h } from "../core/dom.js";
 import { Grid } from "../core/grid.js";
 import type { NdArray } from "../core/wire.js";
-import { describe, type Shape, tokenNames } from "./shape";
+import { describe, type Shape, tokenNames } from "./shape.js";
 import {
   isFuture,
   isWhole,
@@ -19,7 +19,7 @@ import {
   type Window,
   whole,
   zoom,
-} from "./window";
+} from "./window.js";
 
 export interface Spot {
   readonly row: number | null;

@@ -1,7 +1,7 @@
 // What the view knows about a result before any pattern has arrived, and how it names things.
 
 import { num, signed, visible } from "../core/dom.js";
-import type { Mask } from "./paint";
+import type { Mask } from "./paint.js";
 
 export interface Shape {
   /** The model's numbers of the layers. */

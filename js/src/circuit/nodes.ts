@@ -1,5 +1,5 @@
 // Components as SVG buttons over the canvas: one tab stop, arrow keys, spoken names.
-import { num, s, signed } from "../core/dom.js";
+import { num, plural, s, signed } from "../core/dom.js";
 import type { Viewport } from "./draw.js";
 import {
   type Circuit,
@@ -20,8 +20,6 @@ export interface NodeEvents {
   blur(): void;
   press(node: number): void;
 }
-
-const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** `head 9.6, layer 9, 4 incoming edges, 2 outgoing, strongest from MLP 0 +0.31, ablated`. */
 export function nodeName(edges: Edges, circuit: Circuit, index: number, ablated = false): string {

@@ -4,7 +4,6 @@
 //   const scale = sequential(view.palette, 0, 1);
 //   const [r, g, b] = scale.rgb(x);  scale.css(x);  scale.ink(x)      // text colour on it
 //   legend(scale, "activation")                         // element with the numbers
-//   OKABE_ITO.blue; category(i)
 import { h, num } from "./dom.js";
 
 export type Rgb = readonly [number, number, number];
@@ -52,21 +51,6 @@ export const palettes: { light: Palette; dark: Palette } = {
     missing: hex("#4a4f57"),
   },
 };
-
-export const OKABE_ITO = {
-  blue: "#0072B2",
-  vermilion: "#D55E00",
-  green: "#009E73",
-  purple: "#CC79A7",
-  sky: "#56B4E9",
-  orange: "#E69F00",
-  yellow: "#F0E442",
-} as const;
-
-export function category(index: number): string {
-  const colors = Object.values(OKABE_ITO);
-  return colors[index % colors.length] as string;
-}
 
 /** What a cell is when it is not a plain number inside the limits. */
 export type Mark = "" | "nan" | "+inf" | "-inf" | "over" | "under" | "masked";

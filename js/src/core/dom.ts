@@ -57,7 +57,7 @@ export function uid(prefix = "iw"): string {
   return `${prefix}-${Date.now().toString(36)}${(ids++).toString(36)}`;
 }
 
-/** A token as readers can see it: spaces as ␣ at the ends, control characters as escapes. */
+/** A token as readers can see it: spaces at the ends as ·, control characters as escapes. */
 export function visible(token: string): string {
   if (token === "") return "∅";
   return token
@@ -82,6 +82,12 @@ export function num(x: number | null | undefined, digits = 3): string {
         ? String(x)
         : x.toPrecision(digits);
   return text.replace("-", "−");
+}
+
+/** `1 edge`, `1,200 edges`, `2 forward passes`. */
+export function plural(n: number, word: string): string {
+  const ending = n === 1 ? "" : word.endsWith("s") ? "es" : "s";
+  return `${n.toLocaleString("en")} ${word}${ending}`;
 }
 
 /** The same with an explicit plus, for differences and signed data. */

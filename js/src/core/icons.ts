@@ -12,7 +12,6 @@ const PATHS = {
   next: "M6.5 4l4 4-4 4",
   plus: "M8 3.5v9M3.5 8h9",
   minus: "M3.5 8h9",
-  close: "M4 4l8 8M12 4l-8 8",
 } as const;
 
 export type IconName = keyof typeof PATHS;

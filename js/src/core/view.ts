@@ -207,10 +207,6 @@ export class View {
     if (said) this.say(said);
   }
 
-  select(patch: Partial<SelectionValue>): void {
-    this.selection.set(patch);
-  }
-
   private async act(name: string, payload: Record<string, unknown> = {}): Promise<void> {
     try {
       await this.request(name, payload);

@@ -17,10 +17,6 @@ export function share(used: number, limit: number): number {
   return limit > 0 && Number.isFinite(used) ? Math.min(1, Math.max(0, used / limit)) : 0;
 }
 
-export function plural(n: number, word: string): string {
-  return `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
-}
-
 /** Place of an item after a move, or -1 when it cannot go that way. */
 export function moved(index: number, by: -1 | 1, length: number): number {
   const to = index + by;

@@ -2,7 +2,7 @@
 
 import type { Scale } from "../core/color.js";
 import { h, num, signed, visible } from "../core/dom.js";
-import { bar, byMagnitude, type Range } from "./values";
+import { bar, byMagnitude, type Range } from "./values.js";
 
 export interface BarsActions {
   hover(token: number | null, x: number, y: number): void;

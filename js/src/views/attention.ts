@@ -1,22 +1,30 @@
 // Attention: all heads as thumbnails, one of them large as a matrix or as lines, the prompt below.
 // Layout, painting and data are in ../attention/; this file connects them with state and selection.
 
-import { Patterns } from "../attention/data";
-import { Lines } from "../attention/drawing";
-import { HeadGrid } from "../attention/grid";
-import { largestSide, ORDERS, SCORE_NAMES } from "../attention/heads";
-import { scaleLegend } from "../attention/legend";
-import { strongest } from "../attention/lines";
-import { Matrix, type Spot } from "../attention/matrix";
-import { place } from "../attention/paint";
-import { ablated, describe, headOf, idOf, nameOf, poolText, type Shape } from "../attention/shape";
+import { Patterns } from "../attention/data.js";
+import { Lines } from "../attention/drawing.js";
+import { HeadGrid } from "../attention/grid.js";
+import { largestSide, ORDERS, SCORE_NAMES } from "../attention/heads.js";
+import { scaleLegend } from "../attention/legend.js";
+import { strongest } from "../attention/lines.js";
+import { Matrix, type Spot } from "../attention/matrix.js";
+import { place } from "../attention/paint.js";
+import {
+  ablated,
+  describe,
+  headOf,
+  idOf,
+  nameOf,
+  poolText,
+  type Shape,
+} from "../attention/shape.js";
 import type { Palette } from "../core/color.js";
 import { button, segmented, select } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import { TokenStrip } from "../tokens/strip";
+import { TokenStrip } from "../tokens/strip.js";
 
 const KEYS = [
   ["← → ↑ ↓", "move between heads, cells or tokens"],
@@ -241,7 +249,7 @@ class AttentionView {
   private open(id: number): void {
     const ref = headOf(this.shape, id);
     this.view.update(ref);
-    this.view.select(ref);
+    this.view.selection.set(ref);
     this.view.say(`Head ${nameOf(this.shape, id)} open`);
   }
 

@@ -363,7 +363,7 @@ class CircuitView {
     const { view, scene } = this;
     const at = scene.graph.nodes[node];
     if (!at) return;
-    view.select({
+    view.selection.set({
       layer: at.layer < 0 || at.kind === "logits" ? null : at.layer,
       head: at.head < 0 ? null : at.head,
       node: at.id,
@@ -388,8 +388,9 @@ class CircuitView {
     this.light(node);
     this.stage.reveal(this.scene.layout.x[node] as number, this.scene.layout.y[node] as number);
     const at = this.scene.graph.nodes[node];
-    if (at?.kind === "head") this.view.select({ layer: at.layer, head: at.head, node: at.id });
-    else if (at) this.view.select({ node: at.id });
+    if (at?.kind === "head")
+      this.view.selection.set({ layer: at.layer, head: at.head, node: at.id });
+    else if (at) this.view.selection.set({ node: at.id });
   }
 
   private blur(): void {

@@ -144,7 +144,7 @@ class ConceptsView {
     const { layers } = this.table;
     this.view.update({ layer });
     const number = Number(/\d+$/.exec(layers[layer] ?? "")?.[0]);
-    if (Number.isInteger(number)) this.view.select({ layer: number });
+    if (Number.isInteger(number)) this.view.selection.set({ layer: number });
     this.view.say(`Layer ${layers[layer]}`);
   }
 

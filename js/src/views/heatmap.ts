@@ -391,7 +391,7 @@ class Heatmap {
   private pointing = false;
 
   private open(row: number, col: number): void {
-    this.view.select(this.slice.selection(this.data(row), col));
+    this.view.selection.set(this.slice.selection(this.data(row), col));
     const at = this.lens(row, col);
     if (!at) return;
     this.side.replaceChildren(
@@ -427,7 +427,8 @@ class Heatmap {
     this.view.update({ at: { ...this.slice.at, [dim]: index } });
     this.restated();
     const field = this.slice.spec.selects[dim];
-    if (field && dim !== "position") this.view.select({ [field]: this.slice.number(dim, index) });
+    if (field && dim !== "position")
+      this.view.selection.set({ [field]: this.slice.number(dim, index) });
   }
 
   /** Steps to the slice that another view selected. */

@@ -1,9 +1,9 @@
 // The session: model, device, memory, what runs, what is done to the model.
 import { button } from "../core/controls.js";
-import { h } from "../core/dom.js";
+import { h, plural } from "../core/dom.js";
 import { defineView, type View } from "../core/view.js";
 import { countText } from "../modules/tree.js";
-import { bytesText, plural } from "../panel/format.js";
+import { bytesText } from "../panel/format.js";
 import { InterventionList, type Item } from "../panel/interventions.js";
 import { meter, progress } from "../panel/meter.js";
 
@@ -126,9 +126,7 @@ class PanelView {
         ...row("Memory", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)),
       );
     }
-    rows.push(
-      ...row("Ran", plural(spec.forward_passes ?? 0, "forward pass").replace("passs", "passes")),
-    );
+    rows.push(...row("Ran", plural(spec.forward_passes ?? 0, "forward pass")));
     this.facts.replaceChildren(...rows);
     if (held && !clear.disabled) clear.focus();
   }

@@ -7,9 +7,9 @@ import { Tiles } from "../core/tiles.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import { TokenBars } from "../tokens/bars";
-import { TokenStrip } from "../tokens/strip";
-import { byMagnitude, type Normalisation, type Range, rangeOf, total } from "../tokens/values";
+import { TokenBars } from "../tokens/bars.js";
+import { TokenStrip } from "../tokens/strip.js";
+import { byMagnitude, type Normalisation, type Range, rangeOf, total } from "../tokens/values.js";
 
 interface Answer {
   values: NdArray;
