@@ -31,6 +31,9 @@ def serve(folder: Path):
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
         env[name] = str(folder / f".{name.lower()}")
     env["OMP_NUM_THREADS"] = "1"
+    quiet = Path(env["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab/apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     command = [
         sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}",
         "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", "--ServerApp.password=",
@@ -87,9 +90,23 @@ class Lab:
             timeout=timeout,
         )
 
+    def wait_busy(self) -> None:
+        self.page.wait_for_function(
+            """() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel
+                     .status === 'busy'""",
+            timeout=20_000,
+        )
+
+    def save(self) -> None:
+        self.command("docmanager:save")
+        self.page.wait_for_function(
+            "() => !window.jupyterapp.shell.currentWidget.context.model.dirty", timeout=20_000
+        )
+
     def command(self, name: str, args: dict | None = None, *, wait: bool = True) -> None:
         call = f"window.jupyterapp.commands.execute({json.dumps(name)}, {json.dumps(args or {})})"
-        self.page.evaluate(call if wait else f"void {call}")
+        # What the command returns may be the whole application: too much to send here.
+        self.page.evaluate(f"{call}.then(() => null)" if wait else f"void {call}")
 
     def run_all(self) -> None:
         self.command("notebook:run-all-cells")
@@ -122,8 +139,15 @@ class Lab:
 
     def set_theme(self, name: str) -> None:
         self.command("apputils:change-theme", {"theme": name})
-        dark = str("Dark" not in name).lower()
-        self.page.wait_for_selector(f"body[data-jp-theme-light='{dark}']")
+        light = str("Dark" not in name).lower()
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-light='{light}']", state="attached", timeout=30_000
+        )
 
-    def views(self, kind: str):
-        return self.page.locator(f".jp-OutputArea .iw-root[data-iw-view='{kind}']")
+    def cell(self, index: int):
+        """The notebook's cell ``index``, with its output."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(index)
+
+    def view(self, index: int):
+        """The view that cell ``index`` shows."""
+        return self.cell(index).locator(".iw-root")

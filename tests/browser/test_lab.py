@@ -1,5 +1,8 @@
 """A lesson in a real JupyterLab: open, click a head away, clear, reload, restart, in the dark."""
 
+from __future__ import annotations
+
+import json
 import time
 from pathlib import Path
 
@@ -16,16 +19,39 @@ session = iw.demo()
 prompt = session.prompt(
     "When Mary and John went to the store, John gave a drink to", answer=" Mary", foil=" John"
 )
+attention = iw.attention(prompt).view()
+lens = iw.logit_lens(prompt).view()
+stream = iw.activations(prompt, "resid_post").view()
+blame = iw.attribute(prompt).view()
+views = [attention, lens, stream, blame]
 """
+FIXED = """
+import numpy as np
+from interp_widgets.results.attention import AttentionResult
+from interp_widgets.results.tokens import TokensResult
+
+words = ["When", " Mary", " and", " John", " met", ",", " John", " gave"]
+rng = np.random.default_rng(7)
+q, k = rng.standard_normal((2, 2, 3, 8, 4), dtype="float32") * 1.5
+facts = [{"scaling": 0.5, "causal": True}] * 2
+fixed = {
+    "attention": AttentionResult({"q": q, "k": k}, {"tokens": words, "facts": facts}),
+    "heatmap": iw.show(
+        np.sin(np.add.outer(np.arange(6), np.arange(8) / 2)).astype("float32"),
+        dims=("layer", "position"), labels={"position": words}, title="Effect of each layer",
+    ),
+    "tokens": TokensResult(
+        {"values": np.linspace(-1, 1, 8, dtype="float32")[None]},
+        {"tokens": words, "quantity": "attribution", "signed": True},
+    ),
+}
+"""
+PANEL, ATTENTION, LENS, STREAM, BLAME, AGAIN = 1, 2, 3, 4, 5, 6
+PICTURES = {"attention": 8, "heatmap": 9, "tokens": 10}
 CELLS = (
-    SETUP,
-    "session",
-    "attention = iw.attention(prompt); attention",
-    "lens = iw.logit_lens(prompt); lens",
-    "iw.activations(prompt, 'resid_post')",
-    "iw.attribute(prompt)",
-    "attention",
-)
+    SETUP, "session", "attention", "lens", "stream", "blame", "attention",
+    FIXED, *(f"fixed['{name}']" for name in PICTURES),
+)  # fmt: skip
 BASELINES = Path(__file__).parent / "baselines"
 
 
@@ -40,141 +66,206 @@ def address(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lesson(address, chromium):
     """The notebook, run once; the tests below use it in order, as a user would."""
-    context = chromium.new_context(viewport={"width": 1300, "height": 3600})
+    context = chromium.new_context(viewport={"width": 1300, "height": 5000})
+    context.set_default_timeout(30_000)
     page = context.new_page()
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.complaints = []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
     lab = Lab(page, address, "lesson.ipynb").open()
     lab.run_all()
-    lab.page.wait_for_function("document.querySelectorAll('.iw-root').length >= 6")
+    page.wait_for_function("document.querySelectorAll('.iw-root').length === 9", timeout=30_000)
     yield lab
     context.close()
 
 
-def revisions(lab) -> list[int]:
-    """How often each open view was given a new result."""
-    code = (
-        "import ipywidgets; "
-        "print([w.spec['revision'] for w in ipywidgets.Widget.widgets.values() "
-        "if 'revision' in getattr(w, 'spec', {})])"
-    )
-    return eval(lab.kernel(code), {})
+def ask(lab, expression):
+    """The value of an expression in the notebook's kernel."""
+    printed = lab.kernel(f"import json; print(json.dumps({expression}))")
+    try:
+        return json.loads(printed)
+    except ValueError:
+        pytest.fail(f"{expression} in the kernel: {printed[-1500:]}")
 
 
-def wait_for(condition, seconds=30):
+def wait_until(lab, expression, seconds=30):
+    """Wait until an expression in the kernel is true."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
+    while not ask(lab, f"bool({expression})"):
+        if time.monotonic() > end:
+            pytest.fail(f"not true within {seconds} s: {expression}")
         time.sleep(0.2)
-    pytest.fail(f"not within {seconds} s: {condition}")
+
+
+def wait_to_show(locator, count=1, seconds=30):
+    """Wait until exactly ``count`` elements are there to see."""
+    end = time.monotonic() + seconds
+    while sum(found.is_visible() for found in locator.all()) != count:
+        if time.monotonic() > end:
+            pytest.fail(f"not {count} visible within {seconds} s: {locator}")
+        time.sleep(0.1)
+
+
+def ablate(view, head="1.2"):
+    view.get_by_role("gridcell", name=f"head {head}", exact=False).first.click()
+    view.get_by_role("button", name=f"Ablate head {head}").click()
+
+
+def comparing(lab):
+    """The switches Base | Current | Difference, which views show while something is changed."""
+    return lab.page.locator(".iw-root").get_by_role("radiogroup", name="Show", exact=True)
+
+
+def alerts(lab):
+    found = lab.page.locator(".iw-root").get_by_role("alert")
+    return [alert.inner_text() for alert in found.all() if alert.is_visible()]
 
 
 def test_every_view_opens_without_an_error(lesson):
-    for kind in ("panel", "attention", "heatmap", "tokens"):
-        assert lesson.views(kind).first.is_visible()
-    assert lesson.page.locator(".iw-root [role=alert]:visible").count() == 0
-    assert lesson.page.errors == []
+    for cell in (PANEL, ATTENTION, LENS, STREAM, BLAME, AGAIN, *PICTURES.values()):
+        assert lesson.view(cell).locator(".iw-title").inner_text()
+    assert lesson.view(PANEL).get_by_text("None. Click a head").is_visible()
+    assert lesson.view(LENS).get_by_role("grid").count() == 1
+    assert alerts(lesson) == []
+    assert lesson.page.complaints == []
 
 
 def test_two_copies_of_a_view_show_the_same(lesson):
-    assert lesson.views("attention").count() == 2
-    lesson.kernel("attention._view.state = {**attention._view.state, 'layer': 1, 'head': 2}")
-    for copy in lesson.views("attention").all():
-        copy.get_by_text("Head 1.2", exact=False).first.wait_for()
+    lesson.view(AGAIN).get_by_role("gridcell", name="head 1.1").click()
+    for cell in (ATTENTION, AGAIN):
+        lesson.view(cell).get_by_role("button", name="Ablate head 1.1").wait_for()
+    assert ask(lesson, "[attention.state['layer'], attention.state['head']]") == [1, 1]
 
 
 def test_a_head_is_clicked_away_and_every_view_moves(lesson):
-    before = revisions(lesson)
-    lesson.views("attention").first.get_by_role("button", name="Ablate head 1.2").click()
-    lesson.views("panel").get_by_text("ablate", exact=False).first.wait_for()
-    wait_for(lambda: all(b > a for a, b in zip(before, revisions(lesson), strict=True)))
-    assert lesson.kernel("print([i.describe() for i in session.interventions])").count("1.2") == 1
-    moved = lesson.kernel(
-        "print(float(abs(attention._view.current.pattern(layer=3, head=0)"
-        " - attention._view.base.pattern(layer=3, head=0)).max()))"
-    )
-    assert float(moved) > 1e-4
+    assert ask(lesson, "[v.revision for v in views]") == [0, 0, 0, 0]
+    ablate(lesson.view(ATTENTION))
+    wait_until(lesson, "all(v.revision == 1 for v in views)")
+    wait_to_show(comparing(lesson), 5)  # the four views and the copy of the first
+    lesson.view(AGAIN).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
+    assert "1.2" in lesson.view(PANEL).get_by_role("list", name="Interventions").inner_text()
+    for view in ("attention", "lens", "stream", "blame"):
+        last = f"{view}.current.recipe.interventions[-1]"
+        assert ask(lesson, f"[{last}['layer'], {last}['head']]") == [1, [2]]
+    later = "pattern(layer=3, head=0)"
+    assert ask(lesson, f"float((attention.current.{later} - attention.base.{later}).abs().max())")
 
 
 def test_undo_in_the_panel_brings_everything_back(lesson):
-    before = revisions(lesson)
-    lesson.views("panel").get_by_role("button", name="Undo").first.click()
-    wait_for(lambda: all(b > a for a, b in zip(before, revisions(lesson), strict=True)))
-    assert lesson.kernel("print(len(session.interventions))") == "0"
+    lesson.view(PANEL).get_by_role("button", name="Undo").click()
+    wait_until(lesson, "all(v.revision == 2 for v in views)")
+    wait_to_show(comparing(lesson), 0)
+    assert ask(lesson, "len(session.interventions)") == 0
+    lesson.view(PANEL).get_by_text("None. Click a head").wait_for()
 
 
-def test_a_click_is_answered_while_a_cell_is_busy(lesson):
-    lesson.start("import time; time.sleep(6); done = True")
-    before = time.monotonic()
-    lesson.views("attention").first.get_by_role("button", name="Ablate head 1.2").click()
-    lesson.wait_idle()
-    wait_for(lambda: lesson.kernel("print(len(session.interventions), done)") == "1 True")
-    assert time.monotonic() - before < 60
+def test_a_click_is_answered_while_a_cell_runs_the_model(lesson):
+    lesson.start("""
+import threading, time
+shapes, end = [], time.monotonic() + 4
+while time.monotonic() < end:
+    with session.trace(prompt):
+        out = session.model.transformer.h[1].output.save()
+    shapes.append(tuple(out.shape))
+""")
+    lesson.wait_busy()
+    ablate(lesson.view(ATTENTION))
+    wait_until(lesson, "len(session.interventions) == 1 and len(set(shapes)) == 1", 60)
+    wait_until(lesson, "all(v.revision == 3 for v in views)")
+    assert alerts(lesson) == []
     lesson.kernel("session.reset()")
-    wait_for(lambda: lesson.kernel("print(len(session.interventions))") == "0")
+    wait_to_show(comparing(lesson), 0)
 
 
-def test_selection_moves_across_cells_and_is_readable_from_python(lesson):
+def test_the_selection_moves_across_cells_and_is_readable_from_python(lesson):
     lesson.kernel("session.selection.set(layer=2, head=3)")
-    lesson.views("attention").first.get_by_text("Head 2.3", exact=False).first.wait_for()
-    lesson.views("attention").first.locator("[role=grid]").first.focus()
+    for cell in (ATTENTION, AGAIN):
+        lesson.view(cell).get_by_role("button", name="Ablate head 2.3").wait_for()
+    lesson.view(ATTENTION).get_by_role("gridcell", name="head 2.3").click()
     lesson.page.keyboard.press("ArrowLeft")
     lesson.page.keyboard.press("Enter")
-    wait_for(lambda: lesson.kernel("print(session.selection.head)") == "2")
+    wait_until(lesson, "session.selection.head == 2")
+    lesson.view(BLAME).get_by_role("option", name="Mary").first.click()
+    wait_until(lesson, "session.selection.token is not None")
+    token = ask(lesson, "session.selection.token")
+    assert ask(lesson, f"prompt.tokens[{token}]").strip() == "Mary"
+    lesson.view(ATTENTION).get_by_text(f"what “·Mary” ({token}) attends to").wait_for()
 
 
-def test_dark_theme_looks_as_it_did(lesson):
-    lesson.set_theme("JupyterLab Dark")
-    lesson.page.wait_for_selector(".iw-attention[data-iw-theme='dark']")
-    time.sleep(1)
-    picture = lesson.views("attention").first.screenshot()
-    lesson.set_theme("JupyterLab Light")
-    assert same_picture(picture, BASELINES / "attention-dark.png")
+def picture(lab, name):
+    view = lab.view(PICTURES[name])
+    view.scroll_into_view_if_needed()
+    lab.page.mouse.move(0, 0)
+    lab.page.wait_for_timeout(400)
+    return view.screenshot(animations="disabled")
 
 
-def test_light_theme_looks_as_it_did(lesson):
-    lesson.page.wait_for_selector(".iw-attention[data-iw-theme='light']")
-    time.sleep(1)
-    for kind in ("attention", "heatmap", "tokens", "panel"):
-        picture = lesson.views(kind).first.screenshot()
-        if kind != "panel":
-            assert same_picture(picture, BASELINES / f"{kind}-light.png"), kind
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_views_look_as_they_did(lesson, theme):
+    lesson.set_theme(f"JupyterLab {theme.title()}")
+    try:
+        for name, cell in PICTURES.items():
+            lesson.cell(cell).locator(f".iw-root[data-iw-theme='{theme}']").wait_for()
+            taken = picture(lesson, name)
+            assert same_picture(taken, BASELINES / f"{name}-{theme}.png"), name
+    finally:
+        lesson.set_theme("JupyterLab Light")
 
 
-def test_clearing_an_output_leaves_the_others_alive(lesson):
+def test_clearing_an_output_leaves_the_other_copy_alive(lesson):
     lesson.page.evaluate(
-        "window.jupyterapp.shell.currentWidget.content.widgets[6].model.sharedModel.setOutputs([])"
+        "index => window.jupyterapp.shell.currentWidget.content.widgets[index]"
+        ".model.sharedModel.setOutputs([])",
+        AGAIN,
     )
-    wait_for(lambda: lesson.views("attention").count() == 1)
-    before = revisions(lesson)
-    lesson.kernel("session.ablate('z', layer=1, head=2)")
-    wait_for(lambda: max(revisions(lesson)) > max(before))
-    lesson.kernel("session.reset()")
-    assert lesson.page.errors == []
+    wait_to_show(lesson.view(AGAIN), 0)
+    before = ask(lesson, "attention.revision")
+    ablate(lesson.view(ATTENTION))
+    wait_until(lesson, f"attention.revision > {before}")
+    lesson.view(ATTENTION).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
+    assert lesson.page.complaints == []
 
 
-def test_a_page_reload_brings_the_views_back(lesson):
-    lesson.page.reload()
+def test_a_cell_that_is_run_again_shows_what_is_so_now(lesson):
+    lesson.page.evaluate(
+        "i => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i; }", AGAIN
+    )
+    lesson.command("notebook:run-cell")
+    lesson.view(AGAIN).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
+
+
+def test_a_page_reload_brings_the_living_views_back(lesson):
+    lesson.save()
+    lesson.page.goto(f"{lesson.address}/lab/tree/{lesson.name}")
     lesson.page.wait_for_selector(".jp-Notebook", timeout=60_000)
     lesson.wait_idle()
-    lesson.run_all()
-    lesson.views("attention").first.get_by_role("grid").first.wait_for(timeout=60_000)
-    assert lesson.page.locator(".iw-root [role=alert]:visible").count() == 0
+    lesson.view(ATTENTION).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
+    wait_to_show(lesson.page.locator(".iw-root"), 9)
+    before = ask(lesson, "lens.revision")
+    lesson.view(ATTENTION).get_by_role("button", name="Restore head 1.2").click()
+    wait_until(lesson, f"lens.revision > {before} and not len(session.interventions)")
+    wait_to_show(comparing(lesson), 0)
+    assert alerts(lesson) == []
 
 
-def test_a_closed_view_says_so_and_the_session_goes_on(lesson):
-    lesson.kernel("lens._view.close()")
-    assert lesson.kernel("print(iw.logit_lens(prompt).numpy('ids').ndim)") == "3"
+def test_a_closed_view_leaves_the_page_and_the_session_goes_on(lesson):
+    lesson.kernel("lens.close()")
+    wait_to_show(lesson.view(LENS), 0)
+    before = ask(lesson, "stream.revision")
+    ablate(lesson.view(ATTENTION))
+    wait_until(lesson, f"stream.revision > {before}")
+    assert ask(lesson, "iw.logit_lens(prompt).numpy('ids').ndim") == 3
+    assert alerts(lesson) == []
+    lesson.kernel("session.reset()")
+    wait_to_show(comparing(lesson), 0)
 
 
 def test_after_a_kernel_restart_the_view_stays_readable_and_says_that_the_kernel_is_gone(lesson):
-    view = lesson.views("attention").first
+    view = lesson.view(ATTENTION)
     lesson.page.evaluate(
-        "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
     )
-    time.sleep(3)
     lesson.wait_idle()
-    assert view.get_by_role("grid").first.is_visible()
-    view.get_by_role("button", name="Ablate head").first.click()
-    view.get_by_text("kernel", exact=False).first.wait_for(timeout=20_000)
+    assert view.get_by_role("gridcell", name="head 2.3").is_visible()
+    view.get_by_role("button", name="Ablate head").click()
+    view.get_by_text("The kernel is gone").first.wait_for()
+    assert view.get_by_role("gridcell", name="head 2.3").is_visible()
