@@ -11,7 +11,7 @@ import numpy as np
 from interp_widgets.results.attention import HEAD_SCORES, AttentionResult
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.base import View
+from interp_widgets.views.base import MODES, View, one_of
 from interp_widgets.views.planes import pooled
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
@@ -41,7 +41,6 @@ STRIP = 4_000_000
 ORDERS = ("layer", *HEAD_SCORES, "effect")
 DRAWINGS = ("matrix", "lines")
 SCALES = ("linear", "sqrt", "log")
-MODES = ("current", "base", "difference")
 
 
 @VIEWS.register("attention")
@@ -97,22 +96,14 @@ class AttentionView(View, bundle="attention"):
             raise ValueError(f"there is no layer {layer} here; the layers are {result.layers}")
         if not 0 <= head < result.n_heads:
             raise ValueError(f"there is no head {head}; the heads are 0 to {result.n_heads - 1}")
-        for name, value, known in (
-            ("sort", sort, ORDERS),
-            ("drawing", drawing, DRAWINGS),
-            ("scale", scale, SCALES),
-            ("mode", mode, MODES),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
         self._overviews: dict[tuple[str, int], np.ndarray] = {}
         state = {
             "layer": int(layer),
             "head": int(head),
-            "sort": sort,
-            "drawing": drawing,
-            "scale": scale,
-            "mode": mode,
+            "sort": one_of("sort", sort, ORDERS),
+            "drawing": one_of("drawing", drawing, DRAWINGS),
+            "scale": one_of("scale", scale, SCALES),
+            "mode": one_of("mode", mode, MODES),
             "side": "query",
         }
         super().__init__(result, theme=theme, state=state)
@@ -161,7 +152,7 @@ class AttentionView(View, bundle="attention"):
         queries, keys = _size(result)
         layer, head = int(self.state["layer"]), int(self.state["head"])
         heads = [(a, b) for a in result.layers for b in range(result.n_heads)]
-        modes = MODES if self.changed else ("current",)
+        modes = MODES if self.changed else MODES[:1]
         if len(heads) * len(modes) * queries * keys * 2 > EXPORT_BYTES:
             heads = [(layer, head)]
         pool = 1

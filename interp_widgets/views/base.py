@@ -26,7 +26,7 @@ import logging
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,8 @@ EXPORT_FLAG = "INTERP_WIDGETS_EXPORT"
 """Set in a kernel whose notebook is to become a page: outputs then carry all a page needs."""
 EXPORT_MIME = "application/vnd.interp-widgets.view+json"
 STATIC = Path(__file__).parent.parent / "static"
+MODES = ("current", "base", "difference")
+"""What a view shows after an intervention."""
 
 _UNBUILT = (
     "export default {{render({{el}}) {{ el.textContent = "
@@ -357,6 +359,13 @@ class View(anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self, '_title', '')!r})"
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """Return a view's keyword, refusing a word that it does not know."""
+    if value not in known:
+        raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
+    return value
 
 
 def _done(result: Any) -> list[dict[str, Any]]:

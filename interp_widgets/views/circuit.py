@@ -9,13 +9,14 @@ import numpy as np
 
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.base import View
+from interp_widgets.views.base import View, one_of
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 
 MOST_AT_FIRST = 50_000
 """Edges sent with the first paint (8 bytes each); the weaker ones follow when asked for."""
 
+LAYOUTS = ("columns", "packed")
 EVERY = 1_000_000_000
 DEFAULT_SIZE = 200
 LARGEST_DEFAULT = 2_000
@@ -54,8 +55,7 @@ class CircuitView(View, bundle="circuit"):
         connected: bool = True,
         theme: str = "auto",
     ) -> None:
-        if layout not in {"columns", "packed"}:
-            raise ValueError(f'layout must be "columns" or "packed", got {layout!r}')
+        one_of("layout", layout, LAYOUTS)
         total = int(result.numpy("real_edge_mask").sum())
         if size is None:
             chosen = int(result.meta.get("size") or result.numpy("in_graph").sum())

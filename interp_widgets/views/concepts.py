@@ -10,7 +10,7 @@ import numpy as np
 
 from interp_widgets.results.concepts import ConceptResult
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.base import View
+from interp_widgets.views.base import View, one_of
 from interp_widgets.views.wire import Array
 
 SORTS = ("effect", "p", "name")
@@ -49,8 +49,7 @@ class ConceptsView(View, bundle="concepts"):
         filter: str = "",  # noqa: A002
         theme: str = "auto",
     ) -> None:
-        if sort not in SORTS:
-            raise ValueError(f"sort must be one of {', '.join(SORTS)}, got {sort!r}")
+        one_of("sort", sort, SORTS)
         count = len(result.layers)
         if layer is None:
             layer = _best_layer(result)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.base import View
+from interp_widgets.views.base import MODES, View, one_of
 from interp_widgets.views.planes import Pool, Range, plane, pooled
 from interp_widgets.views.wire import Array
 
@@ -124,6 +124,8 @@ class HeatmapView(PlaneView, bundle="heatmap"):
     ------
     TypeError
         For a keyword that is neither of these nor a dim.
+    ValueError
+        For a dim or word that there is not.
 
     Examples
     --------
@@ -137,7 +139,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         rows: str | None = None,
         cols: str | None = None,
         scale: Scale = "slice",
-        pool: Literal["max", "mean"] = "max",
+        pool: Pool = "max",
         theme: str = "auto",
         **at: int,
     ) -> None:
@@ -159,8 +161,8 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             "rows": rows,
             "cols": cols,
             "at": start,
-            "scale": scale,
-            "pool": pool,
+            "scale": one_of("scale", scale, get_args(Scale)),
+            "pool": one_of("pool", pool, get_args(Pool)),
             "mode": "current",
         }
         self._start = state
@@ -269,7 +271,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
 
     def export_requests(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """Name the tiles of every slice if they fit, else of the slice in view."""
-        for mode in ["current", "base", "difference"] if self.changed else ["current"]:
+        for mode in MODES if self.changed else MODES[:1]:
             for at in self._exported_slices():
                 payload = self._payload({**self.state, "at": at, "mode": mode})
                 yield from tile_requests(payload, *self._shape(), self._finest())

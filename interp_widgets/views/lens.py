@@ -10,6 +10,7 @@ import pandas as pd
 
 from interp_widgets.results.lens import LensResult
 from interp_widgets.results.registry import VIEWS
+from interp_widgets.views.base import MODES
 from interp_widgets.views.heatmap import TILE, PlaneView, minus, tile_requests
 from interp_widgets.views.wire import Array
 
@@ -140,7 +141,7 @@ class LensView(PlaneView, bundle="heatmap"):
         """Name all tiles of all channels."""
         result: LensResult = self.current
         shape = len(result.layers), len(result.tokens)
-        for mode in ["current", "base", "difference"] if self.changed else ["current"]:
+        for mode in MODES if self.changed else MODES[:1]:
             for channel in _channels(result):
                 payload = self._payload({"channel": channel, "mode": mode})
                 yield from tile_requests(payload, *shape)

@@ -10,13 +10,12 @@ import numpy as np
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.results.tokens import TokensResult
-from interp_widgets.views.base import View
+from interp_widgets.views.base import MODES, View, one_of
 from interp_widgets.views.wire import Array
 
 LAYOUTS = ("text", "bars")
 NORMALISATIONS = ("channel", "global")
 SORTS = ("position", "size")
-MODES = ("current", "base", "difference")
 
 EXPORT_VALUES = 250_000
 """Values in an exported page; beyond it only the channel in sight can be looked at."""
@@ -77,21 +76,13 @@ class TokensView(View, bundle="tokens"):
             raise ValueError(
                 f"there is no channel {channel}; there are {len(result.channels)}, from 0"
             )
-        for name, value, known in (
-            ("layout", layout, LAYOUTS),
-            ("normalise", normalise, NORMALISATIONS),
-            ("sort", sort, SORTS),
-            ("mode", mode, MODES),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
         self._shown = int(channel)
         state = {
             "channel": int(channel),
-            "layout": layout,
-            "normalise": normalise,
-            "sort": sort,
-            "mode": mode,
+            "layout": one_of("layout", layout, LAYOUTS),
+            "normalise": one_of("normalise", normalise, NORMALISATIONS),
+            "sort": one_of("sort", sort, SORTS),
+            "mode": one_of("mode", mode, MODES),
         }
         super().__init__(result, theme=theme, state=state)
 

@@ -62,6 +62,8 @@ def test_wrong_dims_and_indices_say_what_there_is():
     result = array(np.zeros((3, 4)), "layer", "head")
     with pytest.raises(TypeError, match=r"unknown laier: .*layer, head"):
         HeatmapView(result, laier=1)
+    with pytest.raises(ValueError, match="scale is one of slice, trim, all, not 'row'"):
+        HeatmapView(result, scale="row")
     with pytest.raises(ValueError, match="no dim 'x'; there are layer, head"):
         HeatmapView(result, rows="x")
     with pytest.raises(IndexError, match="layer 7 is out of range: there are 3"):
