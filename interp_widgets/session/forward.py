@@ -130,7 +130,7 @@ class Forward:
         stages = self.stages(prompt, items)
         with self.operation():
             self.count()
-            return capture_with_grad(
+            found = capture_with_grad(
                 edited(session.model, stages),
                 session.anatomy,
                 prompt.batch(),
@@ -139,6 +139,7 @@ class Forward:
                 engine=session.engine,
                 squeeze=not prompt.is_batch,
             )
+        return Gradients(Activations(found.values), Activations(found.grads), found.metric)
 
     def variants(
         self,

@@ -313,7 +313,8 @@ class Session:
 
         Examples
         --------
-        >>> session.gradients(prompt, lambda logits: logits[-1, 5], "z").grads[Site("z", 9)]
+        >>> session.gradients(prompt, lambda logits: logits[-1, 5], "z").grads["z.9"].shape
+        torch.Size([14, 12, 64])
         """
         return self._forward.gradients(self._own(prompt), metric, sites, self.interventions.active)
 

@@ -15,7 +15,7 @@ from interp_widgets.results.live import LiveSession, OpenSession
 from interp_widgets.session.errors import ModelError, SessionClosedError
 from interp_widgets.session.interventions import Ablate, Patch
 from interp_widgets.session.session import Session
-from interp_widgets.session.sites import Site, SiteError
+from interp_widgets.session.sites import SiteError
 from tests.families import FAMILIES, build, inputs
 from tests.session.test_prompts import tokenizer
 
@@ -213,8 +213,8 @@ def test_gradients_follow_the_interventions(live):
     assert live.forward_passes == before + 1
     logits = live.capture(prompt, "logits")["logits"]
     torch.testing.assert_close(found.metric, logits[-1, 7])
-    assert not found.values[Site("z", 1)][:, 0].any()
-    resid, grad = found.values[Site("resid_post", 0)], found.grads[Site("resid_post", 0)]
+    assert not found.values["z.1"][:, 0].any()
+    resid, grad = found.values["resid_post.0"], found.grads["resid_post.0"]
     step = 1e-2 * grad / grad.norm()
     ends = []
     for sign in (-1, 1):
