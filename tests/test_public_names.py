@@ -4,6 +4,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,3 +25,10 @@ def test_the_demo_can_be_called_after_its_package_was_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "True"]
+
+
+def test_every_public_name_is_on_the_page_about_them():
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
+    for name in iw.__all__:
+        assert name == "__version__" or f"`iw.{name}" in page, name
+        assert name == "__version__" or inspect.getdoc(getattr(iw, name))
