@@ -196,6 +196,15 @@ def test_a_perfect_ranking_has_the_area_of_the_benchmark():
     assert (late.cpr, late.cmd) == pytest.approx((0.25, 0.749))
 
 
+def test_the_chart_shows_the_measured_points_unclipped():
+    sizes = np.array([1, 10, 100])
+    values = np.array([-0.2, 0.6, 1.3])
+    chart = Faithfulness(sizes, sizes, values, values, 1.0, 0.0, 100).chart()
+    assert list(chart.data[0].x) == [1, 10, 100]
+    assert list(chart.data[0].y) == [-0.2, 0.6, 1.3]
+    assert chart.layout.yaxis.range is None
+
+
 def test_sizes_are_numbers_or_shares():
     assert sizes_of(262, [0.5, 3, 0, 1.0]) == [0, 3, 131, 262]
     assert sizes_of(262)[0] == 1  # 0.1 % of a small network is still an edge

@@ -20,6 +20,7 @@ from interp_widgets.session.prompts import Prompt, PromptBatch
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
     from interp_widgets.session.session import Session
 
@@ -88,6 +89,25 @@ class Faithfulness:
                 "metric": self.metric,
             }
         )
+
+    def chart(self) -> go.Figure:
+        """Return faithfulness over size as a plotly chart; 1 is the whole network, 0 is none of it.
+
+        Examples
+        --------
+        >>> iw.circuits.evaluate(session, circuit, clean, corrupted).chart()
+        """
+        import plotly.graph_objects as go
+
+        hover = [f"{kept:,} edges after pruning" for kept in self.edges]
+        curve = go.Scatter(x=self.sizes, y=self.values, mode="lines+markers", hovertext=hover)
+        figure = go.Figure(curve)
+        for level in (0, 1):
+            figure.add_hline(level, line={"width": 1, "dash": "dot", "color": "#59636e"})
+        figure.update_xaxes(type="log", title=f"edges (of {self.n_edges:,})")
+        figure.update_yaxes(title="faithfulness")
+        figure.update_layout(template="simple_white", height=320, margin={"t": 16, "r": 16})
+        return figure
 
 
 @dataclass
