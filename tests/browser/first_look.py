@@ -63,7 +63,7 @@ def take(page, address: str) -> bytes:
             "x": first["x"] - edge,
             "y": first["y"] - edge,
             "width": first["width"] + 2 * edge,
-            "height": last["y"] + last["height"] - first["y"] + 2 * edge,
+            "height": last["y"] + last["height"] - first["y"] + edge,
         }
     )
 
