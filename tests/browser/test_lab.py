@@ -115,6 +115,19 @@ def comparing(lab):
     return lab.page.locator(".iw-root").get_by_role("radiogroup", name="Show", exact=True)
 
 
+def contrast(element):
+    """The contrast ratio of an element's text and background (WCAG 2.2)."""
+    colours = element.evaluate(
+        "e => ['color', 'backgroundColor'].map(c => getComputedStyle(e)[c].match(/[\\d.]+/g))"
+    )
+    lights = []
+    for colour in colours:
+        rgb = [float(part) / 255 for part in colour[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
 def alerts(lab):
     found = lab.page.locator(".iw-root").get_by_role("alert")
     return [alert.inner_text() for alert in found.all() if alert.is_visible()]
@@ -146,6 +159,9 @@ def test_a_head_is_clicked_away_and_every_view_moves(lesson):
     for view in ("attention", "lens", "stream", "blame"):
         last = f"{view}.current.recipe.interventions[-1]"
         assert ask(lesson, f"[{last}['layer'], {last}['head']]") == [1, [2]]
+    restore = lesson.view(ATTENTION).get_by_role("button", name="Restore head 1.2")
+    restore.hover()  # where the mouse is after the click: its name must stay readable
+    assert contrast(restore) >= 4.5
     later = "pattern(layer=3, head=0)"
     assert ask(lesson, f"float((attention.current.{later} - attention.base.{later}).abs().max())")
 
