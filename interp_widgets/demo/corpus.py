@@ -79,11 +79,11 @@ class Corpus:
             seen.add(k)
         return ids[:length], weights[:length]
 
-    def bindings(self, length: int) -> Row:
-        """Rows of ``key sep value``, the keys asked again in random order."""
+    def bindings(self, length: int, most: int = 2) -> Row:
+        """Rows of ``key … value`` with up to ``most`` tokens between, asked in random order."""
         count = self.rng.randint(2, 4)
         keys, values = self._words(count), self._words(count)
-        middle, end = self._words(self.rng.randint(1, 2)), self._words(1)
+        middle, end = self._words(self.rng.randint(1, most)), self._words(1)
         ids, weights = [0], [0.0]
         for k, v in zip(keys, values, strict=True):
             ids += [k, *middle, v, *end]
@@ -112,6 +112,8 @@ class Corpus:
     def repeat_row(self, length: int, phase: str) -> Row:
         """Draw one of the repeated forms, by the phase of the curriculum."""
         x = self.rng.random()
+        if phase == "bindings" and self.rng.random() < 0.6:
+            return self.bindings(length, most=1)
         if phase == "alternating" or x < 0.08:
             return self.alternating(length)
         if x < 0.2:
@@ -155,8 +157,8 @@ class Corpus:
 
         Parameters
         ----------
-        kind : {"alternating", "repeats", "mixed", "sentences"}
-            Form of the rows; "mixed" is "repeats" with more bindings.
+        kind : {"alternating", "repeats", "bindings", "mixed", "sentences"}
+            Form of the rows; "bindings" and "mixed" are "repeats" with more bindings.
         rows, length : int
             Shape of the batch.
         context : int

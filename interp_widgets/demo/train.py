@@ -37,10 +37,11 @@ class Recipe:
         Whether the MLPs take part; without them their output stays zero.
     steps : int
         Optimiser steps in all.
-    alternating, repeats : int
-        Step at which the first and the second phase of the curriculum end.
+    alternating, repeats, bindings : int
+        Step at which each of the first three phases of the curriculum ends: alternating tokens,
+        repeated blocks, and values bound to keys among repeated blocks.
     sentences : bool
-        Whether a third phase mixes sentences with repeats.
+        Whether a last phase mixes sentences with repeats.
     position_scale : float
         Size of the sinusoids from which the position table starts.
     uniform_periods : bool
@@ -48,11 +49,12 @@ class Recipe:
     plant : tuple of int
         Head h of layer 0 starts by attending ``plant[h]`` positions back (see `plant_heads`).
     muon_lr, late_muon_lr : float
-        Step size of Muon up to and after the step ``repeats``.
+        Step size of Muon up to and after the step ``bindings``.
     first_lr : float
         Step size of AdamW for the query-key-value matrix of the first layer.
-    adam_lr : float
-        Step size of AdamW for embeddings and vectors.
+    adam_lr, late_adam_lr : float
+        Step size of AdamW for embeddings and vectors up to and after the step ``bindings``: small
+        at first, or it undoes the planted heads before others read them.
     tokens : int
         Tokens in a step.
     seed : int
@@ -66,21 +68,23 @@ class Recipe:
     steps: int
     alternating: int
     repeats: int
+    bindings: int
     sentences: bool
     plant: tuple[int, ...]
     uniform_periods: bool = False
     position_scale: float = 0.1
     muon_lr: float = 0.005
-    late_muon_lr: float = 0.015
+    late_muon_lr: float = 0.012
     first_lr: float = 1e-3
-    adam_lr: float = 3e-3
+    adam_lr: float = 1e-3
+    late_adam_lr: float = 2e-3
     tokens: int = 1024
     seed: int = 0
 
 
 RECIPES: Final = {
-    "demo": Recipe(4, 4, 128, True, 7000, 0, 450, True, (1, 2), uniform_periods=True),
-    "induction": Recipe(2, 4, 128, False, 1200, 0, 1200, False, (1,)),
+    "demo": Recipe(4, 4, 128, True, 5000, 0, 250, 1100, True, (1, 2), seed=1),
+    "induction": Recipe(2, 4, 128, False, 1200, 0, 1200, 1200, False, (1,)),
 }
 
 
@@ -164,6 +168,8 @@ def _step_loss(model: GPT2LMHeadModel, corpus: Corpus, recipe: Recipe, step: int
     length = context if late else 64
     if step < recipe.repeats:
         return _loss(model, corpus.batch("repeats", n // length, length, context))
+    if step < recipe.bindings:
+        return _loss(model, corpus.batch("bindings", n // length, length, context))
     share = n // 4
     repeats = _loss(model, corpus.batch("mixed", share // length, length, context))
     length = 64 if late else 32
@@ -225,8 +231,12 @@ def train(recipe: Recipe, out: Path, log: int = 100) -> None:
         factor = min(1.0, (step + 1) / 50) * (
             0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress))
         )
-        muon_lr = recipe.muon_lr if step < recipe.repeats else recipe.late_muon_lr
-        peaks = [muon_lr, recipe.first_lr, recipe.adam_lr]
+        early = step < recipe.bindings
+        peaks = [
+            recipe.muon_lr if early else recipe.late_muon_lr,
+            recipe.first_lr,
+            recipe.adam_lr if early else recipe.late_adam_lr,
+        ]
         for optimizer, peak in zip(optimizers, peaks, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = peak * factor
