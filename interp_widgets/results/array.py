@@ -124,7 +124,7 @@ class ArrayResult(Result):
         frame = pd.DataFrame({"value": self.numpy("values").reshape(-1)}, index=index).reset_index()
         for dim in self.meta["labels"]:
             names = np.asarray(self.labels(dim), dtype=object)
-            frame.insert(frame.columns.get_loc(dim) + 1, f"{dim}_label", names[frame[dim]])
+            frame.insert(list(frame.columns).index(dim) + 1, f"{dim}_label", names[frame[dim]])
         return frame
 
     def text(self) -> str:
