@@ -16,6 +16,7 @@ from pygments.formatters import HtmlFormatter
 from interp_widgets.views.base import EXPORT_FLAG, EXPORT_MIME
 from interp_widgets.views.page import assemble
 
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
 _STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; padding: 24px 16px 48px; color: #1f2328; background: #fff;
@@ -112,8 +113,12 @@ def _output(output: Any, views: list[dict[str, Any]]) -> str:
         return f'<img class="picture" alt="{alt}" src="data:image/png;base64,{data["image/png"]}">'
     if "text/html" in data:
         return f'<div class="frame">{data["text/html"]}</div>'
+    if PLOTLY_MIME in data:
+        return "<p><em>A plotly chart: open the notebook to see it.</em></p>"
     return _text(str(data.get("text/plain", "")))
 
 
 def _text(text: str) -> str:
+    if not text.strip():
+        return ""
     return f'<pre class="text">{ansi2html(text.rstrip())}</pre>'

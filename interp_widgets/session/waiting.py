@@ -38,6 +38,7 @@ class Bar:
         self.label = label or "running"
         self.started = time.monotonic()
         self.shown: Any = None
+        self.place: Any = None
         self.last = 0.0
 
     def update(self, job: Job) -> None:
@@ -65,7 +66,7 @@ class Bar:
                 layout=ipywidgets.Layout(width="32em"),
                 style={"description_width": "initial"},
             )
-            display(self.shown)
+            self.place = display(self.shown, display_id=True)
         self.shown.max = max(total, 1)
         self.shown.value = done
         self.shown.description = text
@@ -75,6 +76,9 @@ class Bar:
         if self.shown == "text":
             sys.stderr.write("\r" + " " * 80 + "\r")
         elif self.shown is not None:
+            if self.place is not None:
+                # A saved notebook would otherwise keep the text of a bar that is gone.
+                self.place.update({"text/plain": ""}, raw=True)
             self.shown.close()
 
 
