@@ -29,7 +29,7 @@ def seconds(code: str, rounds: int = 5) -> float:
 
 def run() -> Iterator[Row]:
     bare = seconds("pass")
-    libraries = "import torch, nnsight, transformers, anywidget"
+    libraries = "import nnsight, anywidget; from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast"
     yield Row(
         "import interp_widgets",
         seconds("import interp_widgets") - bare,
@@ -43,5 +43,5 @@ def run() -> Iterator[Row]:
         seconds(FIRST_RESULT, 3),
         seconds(libraries, 3),
         "s",
-        libraries,
+        "importing nnsight, anywidget and transformers' GPT-2",
     )
