@@ -29,7 +29,10 @@ def seconds(code: str, rounds: int = 5) -> float:
 
 def run() -> Iterator[Row]:
     bare = seconds("pass")
-    libraries = "import nnsight, anywidget; from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast"
+    libraries = (
+        "import nnsight, anywidget\n"
+        "from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast"
+    )
     yield Row(
         "import interp_widgets",
         seconds("import interp_widgets") - bare,
