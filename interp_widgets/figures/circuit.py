@@ -56,12 +56,14 @@ def draw(
     places = _layout(shown)
     columns = max((x for x, _ in places.values()), default=1.0) + 1
     rows = sorted({y for _, y in places.values()})
-    unit = style.width / columns
-    height = max(len(rows) * min(max(unit * 1.05, 0.38), 0.75) + 0.35, style.width * 0.3)
+    margin = style.small / 72 * 3.6
+    unit = (style.width - margin) / columns
+    height = max(len(rows) * min(max(unit * 1.05, 0.38), 0.55) + 0.35, style.width * 0.3)
     figure = new_figure(style, height)
     ax = figure.add_subplot()
     ax.axis("off")
-    ax.set_xlim(-0.75, columns - 0.25)
+    left = -0.5 - margin / unit
+    ax.set_xlim(left, columns - 0.5)
     ax.set_ylim(min(rows) - 0.4, max(rows) + 0.4)
     box = min(BOX[0], WIDEST / unit)
     _draw_edges(ax, shown, places, box)
@@ -75,7 +77,7 @@ def draw(
         _draw_node(ax, name, (x, y), box, colours.get(name, "#ffffff"), size, style)
     for y in rows:
         layer = _layer_name(y, shown)
-        ax.text(-0.72, y, layer, ha="left", va="center", fontsize=style.small, color="#555555")
+        ax.text(left, y, layer, ha="left", va="center", fontsize=style.small, color="#555555")
     _legend(figure, classes or {}, style)
     notes.append("Negative edges are dashed; width grows with the magnitude of the score")
     return figure
@@ -94,7 +96,7 @@ def _components(graph: Graph) -> dict[str, Node]:
 
 
 def _layout(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Place components: y by layer (an MLP half a row above its heads), x packed and centred."""
+    """Place components: a row for the heads of a layer, one for its MLP at the right."""
     nodes = _components(graph)
     levels: dict[float, list[str]] = {}
     occupied = sorted({n.layer for n in nodes.values() if n.layer is not None})
@@ -107,13 +109,15 @@ def _layout(graph: Graph) -> dict[str, tuple[float, float]]:
         else:
             level = float(row_of[node.layer or 0] + (node.kind == "mlp"))
         levels.setdefault(level, []).append(name)
+    mlps = {name for name, node in nodes.items() if node.kind == "mlp"}
     widest = max((len(names) for names in levels.values()), default=1)
     places = {}
     ordered = sorted(levels)
     for y, level in enumerate(ordered):
         names = sorted(levels[level], key=lambda n: (nodes[n].head or 0, n))
         for i, name in enumerate(names):
-            places[name] = ((widest - len(names)) / 2 + i, float(y))
+            x = widest if name in mlps else (widest - len(names)) / 2 + i
+            places[name] = (x, float(y))
     return places
 
 
