@@ -5,7 +5,7 @@ import { Camera } from "../src/heatmap/camera.js";
 import { axisLabel, entry, thin } from "../src/heatmap/labels.js";
 import { type HeatmapSpec, Slice } from "../src/heatmap/model.js";
 import { short } from "../src/heatmap/paint.js";
-import { percent, ranked } from "../src/heatmap/words.js";
+import { percent, ranked } from "../src/lens/words.js";
 import view from "../src/views/heatmap.js";
 import { FakeModel, SPEC, settle, view32 } from "./fake-model.js";
 

@@ -1,12 +1,9 @@
 // Draws the picture: tiles as images, then what has to be readable on top of them.
-import type { Mark, Palette, Scale } from "../core/color.js";
+import type { Mark, Scale } from "../core/color.js";
 import { num, signed as plus } from "../core/dom.js";
 import type { NdArray } from "../core/wire.js";
+import { FONT } from "./axes.js";
 import { type Camera, TILE, type TileRef } from "./camera.js";
-import { axisLabel, thin, wordy } from "./labels.js";
-
-export const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
-const BOLD = `600 ${FONT}`;
 
 export interface Picture {
   camera: Camera;
@@ -19,17 +16,6 @@ export interface Picture {
   /** Text of a cell in place of its number. */
   word?: ((row: number, col: number) => string | undefined) | undefined;
   changed?: ((row: number, col: number) => boolean) | undefined;
-}
-
-export interface Gutter {
-  left: number;
-  bottom: number;
-  slanted: boolean;
-}
-
-export interface Axis {
-  dim: string;
-  labels: readonly string[] | undefined;
 }
 
 const images = new WeakMap<NdArray, { key: string; canvas: HTMLCanvasElement }>();
@@ -175,162 +161,4 @@ function corner(
   ctx.lineTo(x + w - s, edge);
   ctx.lineTo(x + w, over ? edge + s : edge - s);
   ctx.fill();
-}
-
-/** The room that the labels need, measured. */
-export function gutterFor(
-  ctx: CanvasRenderingContext2D | null,
-  rows: Axis & { count: number },
-  cols: Axis & { count: number },
-  width: number,
-  narrowest: number,
-): Gutter {
-  const measure = (text: string) => (ctx ? ctx.measureText(text).width : text.length * 6);
-  if (ctx) ctx.font = FONT;
-  const longest = (axis: Axis & { count: number }) => {
-    const names = axis.labels ?? [String(Math.max(0, axis.count - 1))];
-    let most = 0;
-    for (const name of names) most = Math.max(most, measure(axisLabel(name)));
-    return most;
-  };
-  const left = rows.dim ? Math.min(Math.ceil(longest(rows)) + 8, Math.max(40, width * 0.28)) : 4;
-  const cell = Math.max(narrowest, Math.min(56, (width - left) / Math.max(1, cols.count)));
-  const slanted = wordy(cols.labels) && cell < 40 && longest(cols) > cell - 4;
-  const bottom = slanted ? Math.min(88, Math.ceil(longest(cols)) + 10) : 18;
-  return { left: Math.max(left, 24), bottom, slanted };
-}
-
-export interface Highlights {
-  row: number | null;
-  col: number | null;
-}
-
-/** Row labels at the left, column labels below; selected ones are bold. */
-export function paintLabels(
-  ctx: CanvasRenderingContext2D,
-  camera: Camera,
-  gutter: Gutter,
-  rows: Axis,
-  cols: Axis,
-  selected: Highlights,
-  palette: Palette,
-  flip: boolean,
-): void {
-  const { visible } = camera;
-  const nameOf = (axis: Axis, i: number) => axisLabel(axis.labels?.[i] ?? String(i));
-  const style = (on: boolean) => {
-    ctx.font = on ? BOLD : FONT;
-    ctx.fillStyle = on ? palette.accent : palette.muted;
-  };
-  ctx.textBaseline = "middle";
-  ctx.textAlign = "right";
-  if (rows.dim) {
-    for (const row of thinned(visible.rows, camera.ch, 13, selected.row)) {
-      const box = camera.box(row, 0);
-      const middle = box.y + box.height / 2;
-      if (middle < 0 || middle > camera.height) continue;
-      const y = Math.max(6, Math.min(camera.height - 6, middle));
-      style(row === selected.row);
-      clip(ctx, nameOf(rows, flip ? camera.rows - 1 - row : row), gutter.left - 6, (text) =>
-        ctx.fillText(text, -6, y),
-      );
-    }
-  }
-  const words = wordy(cols.labels);
-  const last = 7 * nameOf(cols, camera.cols - 1).length + 8;
-  const widest = gutter.slanted ? 13 : words ? Math.min(camera.cw, 40) : Math.max(20, last);
-  for (const col of thinned(visible.cols, camera.cw, widest, selected.col)) {
-    const box = camera.box(0, col);
-    const x = box.x + box.width / 2;
-    if (x < 0 || x > camera.width) continue;
-    style(col === selected.col);
-    ctx.save();
-    ctx.translate(x, camera.height + 6);
-    if (gutter.slanted) {
-      ctx.rotate(-Math.PI / 2);
-      ctx.textAlign = "right";
-      clip(ctx, nameOf(cols, col), gutter.bottom - 8, (text) => ctx.fillText(text, 0, 0));
-    } else {
-      ctx.textAlign = "center";
-      if (words) clip(ctx, nameOf(cols, col), camera.cw - 4, (text) => ctx.fillText(text, 0, 5));
-      else ctx.fillText(nameOf(cols, col), 0, 5);
-    }
-    ctx.restore();
-  }
-}
-
-function thinned(
-  [from, to]: readonly [number, number],
-  pixels: number,
-  gap: number,
-  always: number | null,
-): number[] {
-  const found = thin(from, to, pixels, gap);
-  if (always === null || always < from || always >= to) return found;
-  return [...found.filter((i) => Math.abs(i - always) * pixels >= gap), always];
-}
-
-function clip(
-  ctx: CanvasRenderingContext2D,
-  text: string,
-  room: number,
-  draw: (text: string) => void,
-): void {
-  let shown = text;
-  while (shown.length > 2 && ctx.measureText(shown).width > room) {
-    shown = `${[...shown.replace(/…$/, "")].slice(0, -1).join("")}…`;
-  }
-  draw(shown);
-}
-
-/** Where in the whole the plot is, while there is more than it shows. */
-export function paintScroll(ctx: CanvasRenderingContext2D, camera: Camera, palette: Palette): void {
-  const across = camera.width / (camera.cols * camera.cw);
-  const down = camera.height / (camera.rows * camera.ch);
-  const bar = (x: number, y: number, w: number, hh: number, color: string) => {
-    ctx.fillStyle = color;
-    ctx.fillRect(x, y, w, hh);
-  };
-  if (across < 0.999) {
-    const y = camera.height - 4;
-    bar(0, y, camera.width, 4, palette.line);
-    bar((camera.left / camera.cols) * camera.width, y, across * camera.width, 4, palette.muted);
-  }
-  if (down < 0.999) {
-    const x = camera.width - 4;
-    bar(x, 0, 4, camera.height, palette.line);
-    bar(x, (camera.top / camera.rows) * camera.height, 4, down * camera.height, palette.muted);
-  }
-}
-
-/** The selected row and column, outlined. */
-export function paintSelection(
-  ctx: CanvasRenderingContext2D,
-  camera: Camera,
-  selected: Highlights,
-  palette: Palette,
-): void {
-  const { width, height } = camera;
-  const right = Math.min(width, (camera.cols - camera.left) * camera.cw);
-  const outline = (x: number, y: number, w: number, hh: number) => {
-    ctx.lineWidth = 3;
-    ctx.strokeStyle = palette.background;
-    ctx.strokeRect(x, y, w, hh);
-    ctx.lineWidth = 1.5;
-    ctx.strokeStyle = palette.accent;
-    ctx.strokeRect(x, y, w, hh);
-  };
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(-2, -2, width + 4, height + 4);
-  ctx.clip();
-  if (selected.row !== null) {
-    const { y, height: hh } = camera.box(selected.row, 0);
-    outline(0.5, y, right - 1, Math.max(hh, 2));
-  }
-  if (selected.col !== null) {
-    const { x, width: w } = camera.box(0, selected.col);
-    outline(x, 0.5, Math.max(w, 2), Math.min(height, camera.rows * camera.ch) - 1);
-  }
-  ctx.restore();
 }

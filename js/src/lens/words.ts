@@ -1,7 +1,7 @@
 // The lens: the best tokens of each cell, and their list.
 import { h, visible } from "../core/dom.js";
 import type { NdArray } from "../core/wire.js";
-import { axisLabel } from "./labels.js";
+import { axisLabel } from "../heatmap/labels.js";
 
 export interface LensTile {
   ids: NdArray;

@@ -1,0 +1,82 @@
+// The numbers behind the grid: tiles by request, exact values by cell.
+import { canonical } from "../core/canonical.js";
+import { Tiles } from "../core/tiles.js";
+import type { View } from "../core/view.js";
+import type { NdArray } from "../core/wire.js";
+import { TILE, type TileRef } from "./camera.js";
+import type { Slice } from "./model.js";
+
+export interface RangeInfo {
+  low: number;
+  high: number;
+  trim_low: number;
+  trim_high: number;
+  nan: number;
+  inf: number;
+  signed: boolean;
+}
+
+export interface Answer {
+  values: NdArray;
+  range: RangeInfo;
+  [name: string]: unknown;
+}
+
+export interface Found {
+  tile: Answer;
+  /** Row and column inside the tile. */
+  r: number;
+  c: number;
+}
+
+export class Data {
+  private readonly tiles: Tiles<Answer>;
+
+  constructor(
+    private readonly view: View,
+    private readonly slice: () => Slice,
+    changed: () => void,
+  ) {
+    this.tiles = new Tiles(
+      (key, abort) => view.request<Answer>("tile", JSON.parse(key), { signal: abort }),
+      { done: changed, failed: (error) => view.report(error, changed) },
+    );
+  }
+
+  /** Forgets everything, and takes the tiles that came with the new spec. */
+  revise(): void {
+    this.tiles.clear();
+    for (const { payload, ...answer } of this.view.first.tiles ?? []) {
+      const { row, col, row_step, col_step } = payload;
+      const key = this.key({ row, col, row_step, col_step });
+      if (canonical(JSON.parse(key)) === canonical(payload)) this.tiles.put(key, answer);
+    }
+  }
+
+  /** Asks for what is on the screen; requests for what left it are cancelled. */
+  show(refs: readonly TileRef[]): void {
+    this.tiles.show(refs.map((ref) => this.key(ref)));
+  }
+
+  tile(ref: TileRef): Answer | undefined {
+    const key = this.key(ref);
+    return this.tiles.get(key) ?? this.tiles.stale(key);
+  }
+
+  /** The tile of full resolution that holds a cell. */
+  answer(row: number, col: number): Found | null {
+    const [tr, tc] = [Math.floor(row / TILE), Math.floor(col / TILE)];
+    const tile = this.tile({ row: tr, col: tc, row_step: 1, col_step: 1 });
+    return tile ? { tile, r: row % TILE, c: col % TILE } : null;
+  }
+
+  /** The exact value of a cell; undefined while it is under way or only known pooled. */
+  value(row: number, col: number): number | undefined {
+    const at = this.answer(row, col);
+    return at?.tile.values.data[at.r * (at.tile.values.shape[1] ?? 1) + at.c];
+  }
+
+  private key(ref: TileRef): string {
+    return JSON.stringify(this.slice().payload(ref));
+  }
+}

@@ -1,0 +1,106 @@
+// The controls above the grid: steppers of the other dims, rows, columns, scale, zoom.
+import { button, type Control, select, stepper } from "../core/controls.js";
+import { h } from "../core/dom.js";
+import type { View } from "../core/view.js";
+import type { HeatmapState, Slice } from "./model.js";
+
+export interface ToolbarActs {
+  set(patch: HeatmapState): void;
+  step(dim: string, index: number): void;
+  zoom(factor: number): void;
+  fit(): void;
+  /** Controls of the kind of cells, in the place of rows, columns and scale. */
+  kind(): HTMLElement[] | undefined;
+  /** What comes after the zoom. */
+  more(): HTMLElement[];
+}
+
+export class Toolbar {
+  private readonly steppers = new Map<string, Control<number>>();
+  private readonly zoomOut: HTMLButtonElement;
+  private readonly fitButton: HTMLButtonElement;
+  private key = "";
+
+  constructor(
+    private readonly view: View,
+    private readonly acts: ToolbarActs,
+  ) {
+    this.zoomOut = button("Zoom out", () => acts.zoom(1 / 1.5), { icon: "minus" });
+    this.fitButton = button("Fit", () => acts.fit());
+  }
+
+  zoomed(on: boolean): void {
+    this.zoomOut.disabled = !on;
+    this.fitButton.disabled = !on;
+  }
+
+  /** Builds the controls where they are others than before, and moves them to the state. */
+  show(slice: Slice): void {
+    const { spec, rows, cols } = slice;
+    const key = JSON.stringify([spec.dims, spec.sizes, rows, cols, spec.channels, spec.targets]);
+    if (key !== this.key) {
+      this.key = key;
+      this.build(slice);
+    }
+    for (const [dim, control] of this.steppers) control.set(slice.at[dim] ?? 0);
+  }
+
+  private build(slice: Slice): void {
+    const { spec } = slice;
+    this.steppers.clear();
+    for (const dim of spec.frozen ? [] : slice.free) {
+      const labels = spec.labels[dim];
+      const go = (i: number) => this.acts.step(dim, i);
+      this.steppers.set(
+        dim,
+        stepper(dim, spec.sizes[dim] ?? 1, slice.at[dim] ?? 0, go, { labels }),
+      );
+    }
+    const zoom = h(
+      "span",
+      { class: "iw-field", role: "group", "aria-label": "Zoom" },
+      this.zoomOut,
+      button("Zoom in", () => this.acts.zoom(1.5), { icon: "plus" }),
+      this.fitButton,
+    );
+    const parts = [
+      ...[...this.steppers.values()].map((control) => control.el),
+      ...(this.acts.kind() ?? this.axes(slice)),
+      zoom,
+      ...this.acts.more(),
+    ];
+    const { toolbar } = this.view;
+    for (const old of [...toolbar.querySelectorAll(":scope > [data-own]")]) old.remove();
+    for (const part of parts) part.dataset.own = "";
+    toolbar.prepend(...parts);
+    toolbar.hidden = false;
+  }
+
+  private axes(slice: Slice): HTMLElement[] {
+    const { spec, rows, cols } = slice;
+    const { set } = this.acts;
+    const parts: HTMLElement[] = [];
+    if (spec.dims.length > 1 && !spec.finest) {
+      const dims = spec.dims.map((d) => [d, d] as const);
+      parts.push(
+        select("Rows", dims, rows, (to) => set(swapped(slice, to, to === cols ? rows : cols))).el,
+        select("Columns", dims, cols, (to) => set(swapped(slice, to === rows ? cols : rows, to)))
+          .el,
+      );
+    }
+    const scales = [
+      ["slice", "this slice"],
+      ["trim", "middle 99 %"],
+      ["all", "all slices"],
+    ] as const;
+    const usable = slice.free.length && !spec.finest ? scales : scales.slice(0, 2);
+    const now = slice.state.scale ?? "slice";
+    parts.push(select("Scale", usable, now, (scale) => set({ scale })).el);
+    return parts;
+  }
+}
+
+function swapped(slice: Slice, rows: string, cols: string): HeatmapState {
+  const free = slice.spec.dims.filter((d) => d !== rows && d !== cols);
+  return { rows, cols, at: Object.fromEntries(free.map((d) => [d, slice.at[d] ?? 0])) };
+}
