@@ -14,7 +14,7 @@ import matplotlib as mpl
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from interp_widgets.figures.style import DIVERGING, Style, luminance, style_for
+from interp_widgets.figures.style import DIVERGING, VENUES, Style, luminance, style_for
 from interp_widgets.results.base import Result
 from interp_widgets.results.registry import FIGURES
 
@@ -176,6 +176,8 @@ def renderer(kind: str) -> Callable[[Draw], Callable[..., Figure]]:
                 FigureCanvasAgg(drawn)
             return Figure(drawn, result, style, notes)
 
+        make.formats = tuple(suffix[1:] for suffix in FORMATS)  # type: ignore[attr-defined]
+        make.venues = tuple(VENUES)  # type: ignore[attr-defined]
         make.__doc__ = draw.__doc__
         make.__name__ = draw.__name__
         make.__module__ = draw.__module__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from interp_widgets.results.live import LiveSession
+
+
+COLUMNS = {"token": ("position",)}
+"""Columns of a frame that hold a field of the selection, where they are not called like it."""
 
 
 class NotLiveError(RuntimeError):
@@ -104,6 +109,37 @@ class Result:
     def frame(self) -> pd.DataFrame:
         """Return the numbers as a tidy data frame."""
         raise NotImplementedError
+
+    def at(self, selection: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the numbers at what is selected: the rows of :meth:`frame` that match.
+
+        Parameters
+        ----------
+        selection
+            ``token``, ``layer``, ``head``, ``unit``, ``feature``, ``node`` (results/live.py);
+            None stands for "any", and so does a field that the frame has no column for.
+
+        Returns
+        -------
+        DataFrame
+            No rows when nothing is selected that the result knows.
+
+        Examples
+        --------
+        >>> result.at({"layer": 9, "head": 6})
+        """
+        frame = self.frame()
+        columns = {
+            name: next((c for c in COLUMNS.get(name, (name,)) if c in frame.columns), None)
+            for name, value in selection.items()
+            if value is not None
+        }
+        known = {name: column for name, column in columns.items() if column is not None}
+        if not known:
+            return frame.head(0)
+        for name, column in known.items():
+            frame = frame[frame[column].astype(str) == str(selection[name])]
+        return frame.reset_index(drop=True)
 
     def text(self) -> str:
         """Return a plain-text summary: what stands where widgets and images cannot."""

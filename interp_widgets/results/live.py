@@ -16,7 +16,8 @@ class LiveSession(Protocol):
     Attributes
     ----------
     selection
-        ``set(**fields)``, ``to_json()`` and ``listen(callback)``; its fields are :data:`SELECTION`.
+        ``set(**fields)``, ``to_json()``, ``listen(callback)``, and ``attach(view)`` for its frame;
+        its fields are :data:`SELECTION`.
     interventions
         What is done to the model: ``toggle``, ``undo``, ``redo``, ``add``, ``remove``, ``load``,
         ``to_json``; what a click changes.

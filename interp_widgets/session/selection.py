@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from interp_widgets.results.base import Result
 from interp_widgets.results.live import SELECTION
 from interp_widgets.session.events import Listeners
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _INDICES = {"token", "layer", "head", "unit", "feature"}
 
@@ -42,6 +46,7 @@ class Selection:
     def __init__(self) -> None:
         self.__dict__["_lock"] = threading.RLock()
         self.__dict__["_values"] = dict.fromkeys(SELECTION)
+        self.__dict__["_views"] = {}
         self.__dict__["_listeners"] = Listeners("selection")
 
     def __getattr__(self, name: str) -> Any:
@@ -86,11 +91,50 @@ class Selection:
         with self._lock:
             return dict(self._values)
 
-    def frame(self) -> Any:
-        """Return the selection as a data frame with one row."""
+    def frame(self) -> pd.DataFrame:
+        """Return the numbers at what is selected, of every open view.
+
+        Returns
+        -------
+        DataFrame
+            One row per number: ``view`` (its title), ``kind``, the fields that the view knows
+            (``layer``, ``head``, ``position``, …), ``quantity`` and ``value``. Integers and texts
+            of :meth:`Result.at` are fields, floats and truth values are numbers.
+
+        Examples
+        --------
+        >>> session.selection.set(layer=9, head=6)
+        >>> session.selection.frame()
+        """
         import pandas as pd
 
-        return pd.DataFrame([self.to_json()], columns=list(SELECTION))
+        with self._lock:
+            shown = [at for at in (view() for view in self._views.values()) if at is not None]
+        parts = [
+            tidy for result, selected in shown if (tidy := _tidy(result, selected)) is not None
+        ]
+        if not parts:
+            return pd.DataFrame(columns=["view", "kind", "quantity", "value"])
+        whole = pd.concat(parts, ignore_index=True)
+        fields = [c for c in whole.columns if c not in ("quantity", "value")]
+        return whole[[*fields, "quantity", "value"]]
+
+    def attach(
+        self, view: Callable[[], tuple[Result, Mapping[str, Any]] | None]
+    ) -> Callable[[], None]:
+        """Let :meth:`frame` ask a view for its result and what is selected in it.
+
+        Returns the function that ends it; None from ``view`` leaves the view out.
+        """
+        token = object()
+        with self._lock:
+            self._views[token] = view
+
+        def stop() -> None:
+            with self._lock:
+                self._views.pop(token, None)
+
+        return stop
 
     def listen(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
         """Call ``callback(changed_fields)`` on every change; returns the function that stops it."""
@@ -100,3 +144,21 @@ class Selection:
     def __repr__(self) -> str:
         shown = ", ".join(f"{n}={v!r}" for n, v in self.to_json().items() if v is not None)
         return f"Selection({shown or 'nothing'})"
+
+
+def _tidy(result: Result, selected: Mapping[str, Any]) -> pd.DataFrame | None:
+    """Return one row per number at what is selected, or None where there is none."""
+    try:
+        numbers = result.at(selected).rename(columns=str)
+    except NotImplementedError:
+        return None
+    named = {"value": str(getattr(result, "quantity", "value"))}
+    numbers = numbers.rename(columns=named)
+    values = [name for name in numbers if numbers[name].dtype.kind in "fb"]
+    if not len(numbers) or not values:
+        return None
+    fields = [name for name in numbers if name not in values]
+    tidy = numbers.melt(fields, values, "quantity", "value").astype({"value": float})
+    tidy.insert(0, "view", result.title)
+    tidy.insert(1, "kind", result.kind)
+    return tidy

@@ -15,8 +15,7 @@ A view is a subclass with four things of its own (docs/adding-a-view.md)::
 ``self.current`` is the result of now, ``self.base`` the one the view was opened with;
 ``self.pick(payload["mode"])`` returns the right one. A handler that touches the model (a forward
 pass, not a slice of captured data) is decorated with :func:`on_worker`.
-Requests every view answers: ``intervene``, ``undo``, ``redo``, ``retry``, ``select``, ``table``,
-``code``.
+Requests that every view answers are in ``views/common.py``.
 """
 
 from __future__ import annotations
@@ -34,7 +33,8 @@ import anywidget
 import traitlets
 
 from interp_widgets.results.base import NotLiveError, Result
-from interp_widgets.results.live import LiveSession
+from interp_widgets.results.live import SELECTION, LiveSession
+from interp_widgets.views.common import CommonRequests
 from interp_widgets.views.requests import Requests
 from interp_widgets.views.selection import SelectionModel, selection_of
 from interp_widgets.views.wire import pack
@@ -56,7 +56,7 @@ _UNBUILT = (
 )
 
 
-class View(anywidget.AnyWidget):
+class View(CommonRequests, anywidget.AnyWidget):
     """Base of all views.
 
     Parameters
@@ -122,8 +122,10 @@ class View(anywidget.AnyWidget):
         )
         self.on_msg(self._receive)
         self._unsubscribe: Callable[[], None] | None = None
+        self._detach: Callable[[], None] | None = None
         if self._session is not None:
             self._unsubscribe = self._session.listen(self._on_event)
+            self._detach = self._session.selection.attach(self._selected)
 
     # What a subclass says about itself.
 
@@ -146,9 +148,18 @@ class View(anywidget.AnyWidget):
         """Return the ``spec`` of an exported page, which has no kernel."""
         return {**self.spec, "live": False}
 
-    def table(self, payload: dict[str, Any]) -> Any:
-        """Return the data frame behind "show as table"; by default the result's."""
-        return self.pick(payload.get("mode", "current")).frame()
+    def figure_options(self) -> dict[str, Any]:
+        """Return what the renderer must know to draw what is shown now.
+
+        Read from ``self.state`` and ``self.selection_value``: the zoom, pins, groups, order, scale,
+        the selected head. The keys are keyword arguments of the kind's renderer.
+        """
+        return {}
+
+    def figure_result(self) -> Result:
+        """Return the result that is drawn: the base in the mode ``"base"``, else the current."""
+        result: Result = self.pick(self.mode)
+        return result
 
     # What is shown.
 
@@ -159,8 +170,16 @@ class View(anywidget.AnyWidget):
 
     @property
     def selection_value(self) -> dict[str, Any]:
-        """What is selected in the views of the session."""
+        """What is selected: in the views of the session, or here alone when it is unlinked."""
+        if self.state.get("linked") is False:
+            own = self.state.get("own") or {}
+            return {name: own.get(name) for name in SELECTION}
         return dict(self._selection.value)
+
+    @property
+    def mode(self) -> str:
+        """What is shown: ``"current"``, ``"base"`` or ``"difference"``."""
+        return str(self.state.get("mode", "current")) if self.changed else "current"
 
     @property
     def is_live(self) -> bool:
@@ -171,6 +190,9 @@ class View(anywidget.AnyWidget):
     def changed(self) -> bool:
         """Whether what is shown now differs from the base in its interventions."""
         return self.current is not self.base and _done(self.current) != _done(self.base)
+
+    def _selected(self) -> tuple[Result, dict[str, Any]] | None:
+        return None if self._closed else (self.figure_result(), self.selection_value)
 
     def pick(self, mode: str) -> Any:
         """Return ``self.base`` for ``"base"``, else ``self.current``.
@@ -231,53 +253,10 @@ class View(anywidget.AnyWidget):
         """
         return self._requests.handler(name)(payload)
 
-    def on_intervene(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Add the intervention, or remove it when it is there."""
-        self._live().interventions.toggle(payload)
-        return {"interventions": self._live().interventions.to_json()}
-
-    def on_undo(self, _payload: dict[str, Any]) -> dict[str, Any]:
-        """Take the last change of the interventions back."""
-        return {"done": bool(self._live().interventions.undo())}
-
-    def on_redo(self, _payload: dict[str, Any]) -> dict[str, Any]:
-        """Make the change again that was undone last."""
-        return {"done": bool(self._live().interventions.redo())}
-
     def on_retry(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Run the recipe again, after an error."""
         self._rerun()
         return {}
-
-    def on_select(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Set fields of the shared selection (for hosts that cannot share a widget)."""
-        self._live().selection.set(**payload)
-        return {}
-
-    def on_table(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return up to ``limit`` (default 500) rows of :meth:`table`."""
-        limit = min(int(payload.get("limit", 500)), 5000)
-        frame = self.table(payload)
-        rows = frame.head(limit).astype(object).to_numpy().tolist()
-        return {
-            "columns": [str(c) for c in frame.columns],
-            "rows": [[_cell(v) for v in row] for row in rows],
-            "total": len(frame),
-        }
-
-    def on_code(self, _payload: dict[str, Any]) -> dict[str, Any]:
-        """Return Python that reproduces what is shown."""
-        recipe = self.pick("current").recipe
-        lines = [f"# {recipe}"] if recipe else [f"# {self._title}: a tensor without a recipe"]
-        prompt = _prompt_of(recipe.arguments) if recipe else None
-        if self.session is not None and prompt is not None:
-            lines.append(str(self.session.code(prompt)))
-        return {"code": "\n".join(lines)}
-
-    def _live(self) -> LiveSession:
-        if self._session is None:
-            raise NotLiveError("this view has no session: load the result with a session first")
-        return self._session
 
     # Following the session.
 
@@ -304,6 +283,26 @@ class View(anywidget.AnyWidget):
         session.submit(work, key=f"view-{id(self)}", label=f"{self._title}, again", done=done)
 
     # Output.
+
+    def figure(
+        self, venue: str | None = None, width: str | float = "column", **options: Any
+    ) -> Any:
+        """Draw for a paper what the view shows now: its zoom, selection, groups and mode.
+
+        Parameters
+        ----------
+        venue, width
+            As in :meth:`Result.figure`.
+        **options
+            Options of the kind's renderer; they go before what the view shows.
+
+        Examples
+        --------
+        >>> view = iw.attention(prompt).view(layer=9, head=6)
+        >>> view.figure(venue="acl").save("head.pdf")
+        """
+        shown = {**self.figure_options(), **options}
+        return self.figure_result().figure(venue=venue, width=width, **shown)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return one page that needs neither kernel nor network; write it to ``path`` if given."""
@@ -349,8 +348,9 @@ class View(anywidget.AnyWidget):
         if self._closed:
             return
         self._closed = True
-        if self._unsubscribe is not None:
-            self._unsubscribe()
+        for stop in (self._unsubscribe, self._detach):
+            if stop is not None:
+                stop()
         self._requests.cancel_all()
         self.status = {"phase": "closed", "message": "This view was closed."}
         self.current = self.base = None
@@ -373,17 +373,6 @@ def _done(result: Any) -> list[dict[str, Any]]:
     return [i for i in recipe.interventions if i.get("on", True)] if recipe else []
 
 
-def _prompt_of(value: Any) -> Any:
-    """Find the first prompt among a recipe's arguments, as JSON that a session reads."""
-    if isinstance(value, dict):
-        if "$prompt" in value:
-            return value["$prompt"]
-        value = list(value.values())
-    if isinstance(value, list):
-        return next((p for p in map(_prompt_of, value) if p is not None), None)
-    return None
-
-
 def _alt(result: Any) -> str:
     """Describe the result, without reading large arrays again on every re-run."""
     shapes = [tuple(array.shape) for array in result.arrays.values()]
@@ -398,11 +387,3 @@ def _quiet(call: Callable[[], str]) -> str:
     except Exception:
         log.debug("no text", exc_info=True)
         return ""
-
-
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return value if value - value == 0 else str(value)
-    return value.item() if hasattr(value, "item") else str(value)

@@ -2,7 +2,8 @@
 
 Inside a payload an array is ``{"$buffer": i, "dtype": name, "shape": [...]}`` with its
 bytes in ``buffers[i]``: C order, little endian, ``float16``, ``float32``, ``int32`` or ``uint8``
-with ``scale`` and ``offset``. The browser decodes it by copying (js/src/core/wire.ts).
+with ``scale`` and ``offset``. The browser decodes it by copying (js/src/core/wire.ts). The bytes of
+a file are ``{"$buffer": i, "dtype": "bytes"}``.
 
 >>> message, buffers = pack({"values": Array(weights, "float16"), "top": 0.9})
 """
@@ -86,6 +87,9 @@ def _plain(value: Any, buffers: list[bytes]) -> Any:
         return [_plain(item, buffers) for item in value]
     if isinstance(value, Array):
         return _encode(value, buffers)
+    if isinstance(value, bytes):
+        buffers.append(value)
+        return {"$buffer": len(buffers) - 1, "dtype": "bytes"}
     if isinstance(value, np.ndarray) or hasattr(value, "detach"):
         return _encode(Array(value), buffers)
     raise TypeError(f"a message cannot carry {type(value).__name__}: {value!r:.60}")
@@ -136,7 +140,9 @@ def quantise(values: np.ndarray) -> tuple[np.ndarray, float, float]:
     return codes, scale, low
 
 
-def _decode(described: dict[str, Any], data: bytes) -> np.ndarray:
+def _decode(described: dict[str, Any], data: bytes) -> Any:
+    if described["dtype"] == "bytes":
+        return data
     shape = described["shape"]
     if described["dtype"] != "uint8":
         return np.frombuffer(data, dtype=_NUMPY[described["dtype"]]).reshape(shape)

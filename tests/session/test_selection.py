@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
+from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.tokens import TokensResult
 from interp_widgets.session.selection import Selection
 
 
@@ -23,12 +26,37 @@ def test_a_reader_selects_a_head_and_every_listener_hears_once():
     assert repr(selection) == "Selection(nothing)"
 
 
-def test_it_reads_as_json_and_as_a_frame():
+def test_it_reads_as_json():
     selection = Selection()
     selection.set(node="a9.h6", prompt="abc", feature=12)
     assert selection.to_json()["feature"] == 12
-    assert selection.frame().loc[0, "node"] == "a9.h6"
     assert repr(selection) == "Selection(feature=12, node='a9.h6', prompt='abc')"
+
+
+def test_its_frame_has_the_selected_numbers_of_every_view():
+    selection = Selection()
+    z = ArrayResult(
+        {"values": np.arange(24, dtype="f4").reshape(2, 3, 4)},
+        {"dims": ["layer", "position", "head"], "quantity": "norm", "title": "z"},
+    )
+    words = TokensResult(
+        {"values": np.array([[0.5, -1, 2]], dtype="f4")},
+        {"tokens": ["a", "b", "<c>"], "quantity": "attribution", "title": "blame"},
+    )
+    stops = [selection.attach(lambda r=r: (r, selection.to_json())) for r in (z, words)]
+    assert selection.frame().empty
+    selection.set(token=2, layer=1)
+    frame = selection.frame()
+    assert list(frame.columns[:2]) == ["view", "kind"]
+    assert frame.query("view == 'z'")["value"].tolist() == [20, 21, 22, 23]
+    assert set(frame.query("view == 'z'")["quantity"]) == {"norm"}
+    blame = frame.query("view == 'blame'")
+    assert blame["value"].tolist() == [2]
+    assert blame["token"].tolist() == ["<c>"]
+    selection.set(head=7)
+    assert "z" not in set(selection.frame()["view"])
+    stops[1]()
+    assert selection.frame().empty
 
 
 @pytest.mark.parametrize("values", [{"layer": "9"}, {"head": 1.5}, {"token": True}, {"node": 3}])
