@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from interp_widgets.session import words
 from interp_widgets.session.errors import InterventionError
 from interp_widgets.session.interventions import Intervention, from_json
 
 Check = Callable[[Intervention], Intervention]
+
+ONE_STEP = 1.0
+"""Seconds within which changes of the same setting, as a slider makes them, are one undo step."""
 
 
 class Interventions(Sequence[Intervention]):
@@ -24,6 +31,11 @@ class Interventions(Sequence[Intervention]):
         Called with each intervention before it is taken; returns it or raises.
     changed
         Called after every change.
+
+    Attributes
+    ----------
+    said
+        The last change in words: ``head 9.6 ablated``, ``head 9.6 restored``.
 
     Examples
     --------
@@ -40,6 +52,8 @@ class Interventions(Sequence[Intervention]):
         self._items: tuple[Intervention, ...] = ()
         self._undo: list[tuple[Intervention, ...]] = []
         self._redo: list[tuple[Intervention, ...]] = []
+        self._last: tuple[Any, float] = (None, 0.0)
+        self.said = ""
 
     @property
     def active(self) -> tuple[Intervention, ...]:
@@ -85,13 +99,33 @@ class Interventions(Sequence[Intervention]):
     def switch(self, which: int | Intervention, on: bool | None = None) -> None:  # noqa: FBT001
         """Switch one on or off; None flips it."""
         with self._lock:
+            item = self._items[self._index(which)]
+        self.change(item, on=not item.on if on is None else bool(on))
+
+    def change(self, which: int | Intervention, **settings: Any) -> Intervention:
+        """Give one other settings, such as ``factor=``, ``on=`` or ``label=``, and return it.
+
+        Quick changes of the same setting are one step of undo.
+
+        Examples
+        --------
+        >>> session.interventions.change(0, label="the name mover")
+        """
+        with self._lock:
             index = self._index(which)
             old = self._items[index]
-            new = replace(old, on=not old.on if on is None else bool(on), id=old.id)
-            if new.on == old.on:
-                return
-            self._set((*self._items[:index], new, *self._items[index + 1 :]))
+            try:
+                new = self._check(replace(old, **settings, id=old.id))
+            except TypeError as error:
+                raise InterventionError(f"{old.describe()} has no such setting: {error}") from error
+            if new == old:
+                return old
+            step, now = (old.id, tuple(settings)), time.monotonic()
+            goes_on = self._last[0] == step and now - self._last[1] < ONE_STEP
+            self._set((*self._items[:index], new, *self._items[index + 1 :]), goes_on=goes_on)
+            self._last = (step, now)
         self._changed()
+        return new
 
     def move(self, which: int | Intervention, to: int) -> None:
         """Move one to another place in the order."""
@@ -127,14 +161,34 @@ class Interventions(Sequence[Intervention]):
         """Remove all; can be undone."""
         self.load([])
 
-    def load(self, items: Iterable[Intervention | Mapping[str, Any]]) -> None:
-        """Replace all by ``items`` (or their JSON); can be undone."""
+    def load(self, items: Iterable[Intervention | Mapping[str, Any]] | str | Path) -> None:
+        """Replace all by ``items`` (or their JSON, or a file of :meth:`save`); can be undone.
+
+        Raises
+        ------
+        InterventionError
+            When one does not fit the model, or the file does not hold a list of interventions.
+        """
+        if isinstance(items, str | Path):
+            items = _read(Path(items))
         new = self.checked(items)
         with self._lock:
             if not new and not self._items:
                 return
             self._set(new)
         self._changed()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the list as JSON, which :meth:`load` and the session panel read; return the path.
+
+        Examples
+        --------
+        >>> session.interventions.save("knockout.json")
+        >>> session.interventions.load("knockout.json")
+        """
+        path = Path(path)
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+        return path
 
     def undo(self) -> bool:
         """Take back the last change; returns False when there is none."""
@@ -157,9 +211,10 @@ class Interventions(Sequence[Intervention]):
         import pandas as pd
 
         rows = [
-            {"kind": i.kind, "where": i.where(), "how": i.how(), "on": i.on} for i in self._items
+            {"kind": i.kind, "where": i.where(), "how": i.how(), "on": i.on, "label": i.label}
+            for i in self._items
         ]
-        return pd.DataFrame(rows, columns=["kind", "where", "how", "on"])
+        return pd.DataFrame(rows, columns=["kind", "where", "how", "on", "label"])
 
     def __len__(self) -> int:
         return len(self._items)
@@ -190,9 +245,15 @@ class Interventions(Sequence[Intervention]):
             )
         return which % len(self._items)
 
-    def _set(self, items: tuple[Intervention, ...]) -> None:
-        self._undo.append(self._items)
+    def _set(self, items: tuple[Intervention, ...], *, goes_on: bool = False) -> None:
+        if not goes_on:
+            self._undo.append(self._items)
         self._redo.clear()
+        self._take(items)
+
+    def _take(self, items: tuple[Intervention, ...]) -> None:
+        self._last = (None, 0.0)
+        self.said = words.change(self._items, items)
         self._items = items
 
     def _travel(self, there: list[Any], back: list[Any]) -> bool:
@@ -200,6 +261,16 @@ class Interventions(Sequence[Intervention]):
             if not there:
                 return False
             back.append(self._items)
-            self._items = there.pop()
+            self._take(there.pop())
         self._changed()
         return True
+
+
+def _read(path: Path) -> list[Any]:
+    try:
+        items = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InterventionError(f"{path} is not JSON: {error}") from error
+    if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
+        raise InterventionError(f"{path} holds no list of interventions, as save() writes it")
+    return items

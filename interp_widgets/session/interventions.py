@@ -37,6 +37,8 @@ class Intervention:
         prompt's last token; None means all.
     on
         Whether it is applied.
+    label
+        A name for people, such as the concept that a direction stands for; changes nothing.
     """
 
     kind: ClassVar[str] = ""
@@ -47,6 +49,7 @@ class Intervention:
     unit: Indices = None
     position: Indices = None
     on: bool = True
+    label: str = ""
     id: int = field(default_factory=lambda: next(_counter), compare=False)
 
     def __post_init__(self) -> None:
@@ -58,6 +61,8 @@ class Intervention:
             raise InterventionError(f"layer is one number, not {self.layer!r}")
         if not isinstance(self.site, str) or not self.site:
             raise InterventionError(f"site is the name of an activation, not {self.site!r}")
+        if not isinstance(self.label, str):
+            raise InterventionError(f"label is a text, not {self.label!r}")
 
     @property
     def target(self) -> tuple[Any, ...]:
@@ -66,9 +71,10 @@ class Intervention:
 
     @property
     def key(self) -> str:
-        """What is done, as canonical JSON (whether it is on left out); equal keys do the same."""
+        """What is done, as canonical JSON without on and label; equal keys do the same."""
         data = self.to_json()
         data.pop("on")
+        data.pop("label", None)
         return json.dumps(data, sort_keys=True)
 
     def where(self) -> str:
@@ -92,14 +98,15 @@ class Intervention:
 
     def describe(self) -> str:
         """Return one line, for example ``ablate z 9.6 (zero)``."""
-        return f"{self.kind} {self.where()} ({self.how()})"
+        name = f", {self.label}" if self.label else ""
+        return f"{self.kind} {self.where()} ({self.how()}{name})"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON that :func:`from_json` reads back."""
         data: dict[str, Any] = {"kind": self.kind}
         for spec in fields(self):
             value = getattr(self, spec.name)
-            if spec.name == "id" or value is None:
+            if spec.name == "id" or value is None or (spec.name == "label" and not value):
                 continue
             data[spec.name] = _plain(value)
         return data

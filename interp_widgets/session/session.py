@@ -15,12 +15,14 @@ from interp_widgets.session.errors import SessionBusyError, SessionClosedError
 from interp_widgets.session.events import Listeners
 from interp_widgets.session.forward import Activations, Forward, quiet_modes
 from interp_widgets.session.intervention_list import Interventions
-from interp_widgets.session.interventions import Ablate, Clamp, Intervention, Patch, Scale, Steer
+from interp_widgets.session.interventions import Intervention
+from interp_widgets.session.metric import Metric
 from interp_widgets.session.prompts import Prompt, PromptBatch
 from interp_widgets.session.reading import Reader
 from interp_widgets.session.selection import Selection
 from interp_widgets.session.targets import check_target
 from interp_widgets.session.tracing import SessionTracer, edited
+from interp_widgets.session.verbs import Verbs
 from interp_widgets.session.waiting import wait_in_cell
 from interp_widgets.session.worker import Job, call, current_job, worker_of
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 EVENTS = ("interventions", "selection", "cache", "queue", "closed")
 
 
-class Session:
+class Session(Verbs):
     """The shared object behind every view: model, prompts, interventions, selection, cache, worker.
 
     Parameters
@@ -116,8 +118,9 @@ class Session:
         self.selection.listen(lambda _changed: self._listeners.emit("selection"))
         self.interventions = Interventions(
             lambda item: check_target(item, self.anatomy, self._signature.max_positions),
-            lambda: self._listeners.emit("interventions"),
+            self._intervened,
         )
+        self.metric = Metric(self)
         self._forward = Forward(self)
 
     # -- what it is ----------------------------------------------------------
@@ -184,7 +187,10 @@ class Session:
         >>> session.prompt("The Eiffel Tower is in", answer=" Paris", foil=" Rome")
         """
         self._check_open()
-        return self._reader.read(text_or_ids, answer, foil)
+        made = self._reader.read(text_or_ids, answer, foil)
+        if not (made.answer is None or made.foil is None or isinstance(text_or_ids, Mapping)):
+            self.metric.prompt = made
+        return made
 
     def prompts(self, sources: Iterable[Any] | Mapping[str, Any]) -> PromptBatch:
         """Make a batch of prompts (or of what :meth:`prompt` takes), padded on the right."""
@@ -364,51 +370,6 @@ class Session:
             self._forward.key(prompt, items, s) in self.cache for s in self.anatomy.expand(site)
         )
 
-    # -- interventions -------------------------------------------------------
-
-    def ablate(self, site: str, **where: Any) -> Intervention:
-        """Add an ablation; see :class:`Ablate` for ``layer, head, unit, position, method, …``.
-
-        Examples
-        --------
-        >>> session.ablate("z", layer=9, head=6)
-        """
-        return self.interventions.add(Ablate(site=site, **where))
-
-    def scale(self, site: str, factor: float, **where: Any) -> Intervention:
-        """Multiply an activation by ``factor``; ``layer, head, unit, position`` say where."""
-        return self.interventions.add(Scale(site=site, factor=factor, **where))
-
-    def steer(self, site: str, direction: Any, strength: float = 1.0, **where: Any) -> Intervention:
-        """Add ``strength × direction``; ``layer, head, unit, position`` say where."""
-        return self.interventions.add(
-            Steer(site=site, direction=direction, strength=strength, **where)
-        )
-
-    def patch(self, site: str, source: Prompt, **where: Any) -> Intervention:
-        """Replace by the value on another prompt; ``layer, head, unit, position`` say where."""
-        return self.interventions.add(Patch(site=site, source=source, **where))  # type: ignore[arg-type]
-
-    def clamp(self, site: str, value: float, **where: Any) -> Intervention:
-        """Set to a constant; ``layer, head, unit, position`` say where."""
-        return self.interventions.add(Clamp(site=site, value=value, **where))
-
-    def toggle(self, spec: Intervention | Mapping[str, Any]) -> Intervention | None:
-        """Add an intervention, or remove the one with the same target: what a click does."""
-        return self.interventions.toggle(spec)
-
-    def undo(self) -> bool:
-        """Take back the last change of the interventions; False when there is none."""
-        return self.interventions.undo()
-
-    def redo(self) -> bool:
-        """Repeat the change taken back last; False when there is none."""
-        return self.interventions.redo()
-
-    def reset(self) -> None:
-        """Remove all interventions; can be undone."""
-        self.interventions.clear()
-
     def code(self, prompt: Prompt | PromptBatch | Any = None) -> str:
         """Return plain nnsight code that reproduces the state and leaves ``logits``.
 
@@ -552,6 +513,10 @@ class Session:
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosedError("this session was closed; open a new one with iw.Session(...)")
+
+    def _intervened(self) -> None:
+        self.metric.changed()
+        self._listeners.emit("interventions")
 
     def _check_anatomy(self) -> None:
         """Compare every site with one small trace; a session opens whatever comes of it."""

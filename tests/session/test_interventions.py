@@ -59,6 +59,46 @@ def test_two_changes_of_one_place_apply_in_list_order(live):
     assert torch.equal(live.capture(prompt, "resid_post.1")["resid_post.1"][2], 3 * clamped[2])
 
 
+@pytest.mark.parametrize("site", ["resid_post", "z"])
+def test_a_new_order_runs_as_hooks_in_that_order(live, site):
+    """Scale, steer and clamp of one place do not commute: every order has logits of its own."""
+    width = 40 if site == "resid_post" else 8
+    where = {"layer": 1, "head": None if site == "resid_post" else 2, "position": 3}
+    direction = torch.linspace(-1, 1, width)
+    items = [
+        live.scale(site, -1.5, **where),
+        live.steer(site, direction, 2.0, **where),
+        live.clamp(site, 0.25, unit=[0, 3], **where),
+    ]
+    change = {
+        items[0].id: lambda x: x * -1.5,
+        items[1].id: lambda x: x + 2 * direction,
+        items[2].id: lambda x: torch.cat(
+            [x.new_tensor([0.25]), x[1:3], x.new_tensor([0.25]), x[4:]]
+        ),
+    }
+    seen = []
+    prompt = live.prompt(IDS)
+    for to in (0, 2, 1, 0):
+        live.interventions.move(2, to)
+        order = [change[i.id] for i in live.interventions]
+
+        def edit(tensor, order=order):
+            tensor = tensor.clone()
+            part = (0, 3) if site == "resid_post" else (0, 3, 2)
+            value = tensor[part]
+            for one in order:
+                value = one(value)
+            tensor[part] = value
+            return tensor
+
+        expected = reference("llama").logits(inputs(IDS), (site, 1, edit))[0]
+        got = live.capture(prompt, "logits")["logits"]
+        assert torch.allclose(got, expected, atol=1e-4)
+        seen.append(got)
+    assert all((a - b).abs().max() > 1e-3 for a, b in zip(seen, seen[2:], strict=False))
+
+
 def test_a_pattern_is_made_from_changed_q_k_and_mixed_with_changed_v(live):
     prompt, hooks = live.prompt(IDS), reference("llama")
     live.ablate("pattern", layer=1, head=2)
@@ -195,6 +235,98 @@ def test_the_list_survives_json(live):
     assert live.interventions.key == key
     assert [i.on for i in live.interventions] == [True, False, True]
     assert torch.equal(live.capture(live.prompt(IDS), "logits")["logits"], before)
+
+
+def test_the_list_survives_a_file(live, tmp_path):
+    live.scale("mlp_out", 0.5, layer=1, label="half of it")
+    path = live.interventions.save(tmp_path / "done.json")
+    saved = live.interventions.to_json()
+    live.reset()
+    live.interventions.load(path)
+    assert live.interventions.to_json() == saved
+    assert live.interventions[0].label == "half of it"
+    path.write_text('{"kind": "ablate"}')
+    with pytest.raises(InterventionError, match="no list of interventions"):
+        live.interventions.load(path)
+    path.write_text("[")
+    with pytest.raises(InterventionError, match="not JSON"):
+        live.interventions.load(str(path))
+    assert live.interventions.to_json() == saved
+
+
+def test_a_slide_is_one_step_of_undo_and_a_name_changes_nothing(live, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("interp_widgets.session.intervention_list.time.monotonic", lambda: clock[0])
+    item = live.scale("mlp_out", 1.0, layer=1)
+    for factor in (0.8, 0.5, 0.2):
+        clock[0] += 0.1
+        live.interventions.change(item, factor=factor)
+    clock[0] += 5
+    live.interventions.change(0, factor=0.1)
+    key = live.interventions.key
+    live.interventions.change(0, label="MLP 1")
+    assert live.interventions.key == key
+    assert live.interventions[0].id == item.id
+    assert live.interventions.said == "mlp_out 1 named MLP 1"
+    found = []
+    for _ in range(4):
+        live.undo()
+        found.append([i.factor for i in live.interventions])
+    assert found == [[0.1], [0.2], [1.0], []]
+    with pytest.raises(InterventionError, match="finite"):
+        live.interventions.change(live.scale("z", 1, layer=0), factor=float("nan"))
+    with pytest.raises(InterventionError, match="no such setting"):
+        live.interventions.change(-1, colour="red")
+
+
+def test_changes_are_said_in_words(live):
+    said = lambda: live.interventions.said  # noqa: E731
+    head = live.ablate("z", layer=1, head=3)
+    assert said() == "head 1.3 ablated"
+    live.interventions.switch(head)
+    assert said() == "head 1.3 restored"
+    live.undo()
+    assert said() == "head 1.3 ablated"
+    steer = live.steer("resid_post", torch.ones(40), 2, layer=1, label="woman")
+    assert said() == "resid_post 1 steered along woman, strength 2"
+    live.interventions.move(steer, 0)
+    assert said() == "order of the interventions changed"
+    live.interventions.remove(steer)
+    assert said() == "resid_post 1 no longer steered along woman"
+    live.scale("q", 0.5, layer=0, head=1, position=-1)
+    assert said() == "q 0.1 @ -1 scaled by 0.5"
+    live.reset()
+    assert said() == "all interventions removed"
+    live.undo()
+    assert said() == "2 interventions changed"
+
+
+def test_the_metric_follows_the_last_prompt_with_answer_and_foil(live):
+    prompt = live.prompt(IDS, answer=5, foil=9)
+    live.prompt(OTHER)
+    live.prompt({**live.prompt(OTHER).to_json(), "answer": 1, "foil": 2})  # read from a recipe
+    assert live.metric.prompt == prompt
+
+    def difference():
+        logits = live.capture(prompt, "logits")["logits"][-1]
+        return float(logits[5] - logits[9])
+
+    base = difference()
+    assert live.metric.read().text() == f"logit difference {base:.2f}"
+    live.ablate("z", layer=1, head=3)
+    first = difference()
+    reading = live.metric.read()
+    assert (reading.base, reading.before, reading.now) == pytest.approx((base, base, first))
+    assert reading.text() == f"logit difference {base:.2f} to {first:.2f}"
+    live.ablate("mlp_out", layer=2)
+    reading = live.metric.read()
+    assert (reading.base, reading.before, reading.now) == pytest.approx((base, first, difference()))
+    heard = []
+    live.metric.ask(heard.append)
+    live.run(lambda: None)
+    assert [r.now for r in heard] == [reading.now]
+    with pytest.raises(ValueError, match="an answer and a foil"):
+        live.metric.prompt = live.prompt(OTHER)
 
 
 def test_a_listener_hears_of_each_change_once(live):
