@@ -1,5 +1,5 @@
 // Builds interp_widgets/static: one ES module per file in src/views, the runtime of exported pages,
-// and one style.css (src/core/style.css, then src/views/*.css by name).
+// and one style.css (src/core/style.css, then the others of src/core and src/views by name).
 //
 //   npm run build                 everything
 //   npm run build -- attention    one view and the style sheet
@@ -38,9 +38,13 @@ async function bundle(name, entry, format) {
 }
 
 async function styles() {
-  const folder = join(here, "src", "views");
-  const own = (await readdir(folder)).filter((f) => f.endsWith(".css")).sort();
-  const files = [join(here, "src", "core", "style.css"), ...own.map((f) => join(folder, f))];
+  const all = [];
+  for (const folder of ["core", "views"]) {
+    const own = (await readdir(join(here, "src", folder))).filter((f) => f.endsWith(".css")).sort();
+    all.push(...own.map((f) => join(here, "src", folder, f)));
+  }
+  const base = join(here, "src", "core", "style.css");
+  const files = [base, ...all.filter((f) => f !== base)];
   const text = (await Promise.all(files.map((f) => readFile(f, "utf8")))).join("\n");
   const { code } = await transform(text, { loader: "css", minify: true, charset: "utf8" });
   await put("style.css", code);

@@ -6,7 +6,8 @@
 //
 // It lives in a hidden widget named by the `selection` trait, so that views of different cells and
 // of an exported page follow one another without Python. Hosts that cannot share a widget get the
-// request "select" instead.
+// request "select" instead. A view that the reader unlinked keeps a selection of its own, in its
+// state.
 import type { Model, Wire } from "./wire.js";
 
 export interface SelectionValue {
@@ -33,6 +34,15 @@ export interface ModelHost {
   getModel?(ref: string): Promise<any>;
 }
 
+/** Whether the view follows the others, and the selection it keeps when it does not. */
+export interface Links {
+  linked(): boolean;
+  own(): Partial<SelectionValue>;
+  keep(value: SelectionValue): void;
+}
+
+const ALWAYS: Links = { linked: () => true, own: () => ({}), keep: () => undefined };
+
 type Listener = (value: SelectionValue, changed: Set<string>) => void;
 
 export class Selection {
@@ -43,6 +53,7 @@ export class Selection {
   constructor(
     private readonly wire: Wire,
     private readonly signal: AbortSignal,
+    private readonly links: Links = ALWAYS,
   ) {}
 
   /** Follows the hidden widget once it is there; until then the selection is the view's own. */
@@ -51,10 +62,16 @@ export class Selection {
     const shared = (await host.getModel(ref)) as Model;
     if (this.signal.aborted) return;
     this.shared = shared;
-    const follow = () => this.take({ ...NOTHING, ...(shared.get("value") ?? {}) });
+    const follow = () => this.refresh();
     shared.on("change:value", follow);
     this.signal.addEventListener("abort", () => shared.off("change:value", follow));
     follow();
+  }
+
+  /** Takes what holds now: the shared selection, or the view's own while it is unlinked. */
+  refresh(): void {
+    if (!this.links.linked()) this.take({ ...NOTHING, ...this.links.own() });
+    else if (this.shared) this.take({ ...NOTHING, ...(this.shared.get("value") ?? {}) });
   }
 
   get(): SelectionValue {
@@ -64,7 +81,8 @@ export class Selection {
   set(patch: Partial<SelectionValue>): void {
     const next = { ...this.value, ...patch };
     if (!differing(this.value, next).size) return;
-    if (this.shared) {
+    if (!this.links.linked()) this.links.keep(next);
+    else if (this.shared) {
       this.shared.set("value", next);
       try {
         this.shared.save_changes();

@@ -14,17 +14,26 @@
 //   onSpec, onState, onSelection, onTheme, onResize     callbacks, removed with the view
 //   request(name, payload, { signal })                  asks Python's on_<name>; arrays are decoded
 //   intervene(dict), select   a click's effect: session.interventions.toggle, shared selection
+//   hover({ token: 3 }), onHover                        what the pointer is over, in every view
+//   veiled(key), reveal(key), onVeil                    "predict, then reveal" (veil.ts)
 //   say(text)                 spoken politely; note(text, kind, action)  a line under the head
 //   guard(fn)                 wraps an event handler: its errors are shown, never lost
 //   head/toolbar/body/foot    elements; body is replaced by a table when the reader asks for one
 //   theme, palette            "light" | "dark" and the colours for canvases
 //   signal                    aborts when the view goes: hang every listener and timer on it
+
+import { addActions } from "./actions.js";
 import { type Palette, palettes } from "./color.js";
 import { button, type Mode, modes } from "./controls.js";
 import { h } from "./dom.js";
+import { Hover, type HoverValue } from "./hover.js";
+import { Menu } from "./menu.js";
+import { keepKeys, watchKernel } from "./notebook.js";
+import { type NoteAction, type NoteKind, Notes } from "./notes.js";
 import { type ModelHost, NOTHING, Selection, type SelectionValue } from "./selection.js";
-import { tableOf } from "./table.js";
+import { type TableData, tableOf } from "./table.js";
 import { followTheme, type Theme } from "./theme.js";
+import { Veil } from "./veil.js";
 import { decode, isAbort, type Model, Wire } from "./wire.js";
 
 export interface RenderProps {
@@ -53,6 +62,10 @@ export interface ViewOptions {
   modes?: boolean;
   /** Switch the table twin off where the view is a table itself. */
   table?: boolean;
+  /** Switch "Save figure" off where there is no renderer. */
+  figure?: boolean;
+  /** Switch "Predict, then reveal" off where there is nothing to predict. */
+  predict?: boolean;
 }
 
 export type Mount = (view: View) => void | Promise<void>;
@@ -75,18 +88,20 @@ export class View {
     role: "toolbar",
     "aria-label": "What to show",
   });
-  readonly menu = h("div", { class: "iw-menu", role: "toolbar", "aria-label": "View" });
   readonly body = h("div", { class: "iw-body" });
   readonly foot = h("div", { class: "iw-foot" });
   readonly wire: Wire;
   readonly selection: Selection;
+  readonly notes = new Notes();
+  readonly veil = new Veil(this);
+  menu!: Menu;
   theme: Theme = "light";
   palette: Palette = palettes.light;
-  private readonly notes = h("div", { class: "iw-notes" });
   private readonly table = h("div", { class: "iw-table-pane" });
   private readonly live = h("div", { class: "iw-sr", "aria-live": "polite", role: "status" });
   private readonly themeListeners = new Set<(theme: Theme) => void>();
   private pending: Record<string, unknown> | undefined;
+  private hovering!: Hover;
   private recheckTheme: () => void = () => undefined;
   private mount: Mount = () => undefined;
   private scope = new AbortController();
@@ -107,7 +122,16 @@ export class View {
       this.el.remove();
     });
     this.wire = new Wire(model, outerSignal);
-    this.selection = new Selection(this.wire, outerSignal);
+    this.selection = new Selection(this.wire, outerSignal, {
+      linked: () => this.linked,
+      own: () => this.state.own ?? {},
+      keep: (own) => this.update({ own }),
+    });
+  }
+
+  /** Whether selection and hover are shared with the other views. */
+  get linked(): boolean {
+    return this.state.linked !== false;
   }
 
   /** Aborts when the view goes away, or is mounted again after an error. */
@@ -175,6 +199,29 @@ export class View {
     this.signal.addEventListener("abort", () => this.themeListeners.delete(run));
   }
 
+  /** Tells the session's other views what the pointer is over. */
+  hover(value: HoverValue | null): void {
+    this.hovering.send(value);
+  }
+
+  /** Calls back with what the pointer is over in another view. */
+  onHover(call: (value: HoverValue | null) => unknown): void {
+    this.hovering.on(this.guard(call), this.signal);
+  }
+
+  /** Whether the value of a key must not be shown yet: draw it empty, speak of it as "hidden". */
+  veiled(key: string): boolean {
+    return this.veil.veiled(key);
+  }
+
+  reveal(key: string): void {
+    this.veil.reveal(key);
+  }
+
+  onVeil(call: () => unknown): void {
+    this.veil.onChange(call);
+  }
+
   /** Calls back with the size of the body (or another element), now and whenever it changes. */
   onResize(call: (width: number, height: number) => unknown, of: Element = this.body): void {
     const run = this.guard(call);
@@ -207,7 +254,8 @@ export class View {
     if (said) this.say(said);
   }
 
-  private async act(name: string, payload: Record<string, unknown> = {}): Promise<void> {
+  /** Sends a request whose answer is only whether it worked; shows what went wrong. */
+  async act(name: string, payload: Record<string, unknown> = {}): Promise<void> {
     try {
       await this.request(name, payload);
     } catch (error) {
@@ -222,22 +270,8 @@ export class View {
   }
 
   /** Shows one line under the head; an empty text takes it away. `action` is a button. */
-  note(
-    text: string,
-    kind: "info" | "warning" | "error" = "info",
-    action?: { label: string; call: () => void },
-    slot = "view",
-  ): void {
-    this.notes.querySelector(`[data-slot="${slot}"]`)?.remove();
-    if (!text) return;
-    const line = h(
-      "div",
-      { class: `iw-note iw-note-${kind}`, role: kind === "error" ? "alert" : "status" },
-      h("span", {}, text),
-      action && button(action.label, action.call),
-    );
-    line.dataset.slot = slot;
-    this.notes.append(line);
+  note(text: string, kind: NoteKind = "info", action?: NoteAction, slot = "view"): void {
+    this.notes.show(text, kind, action, slot);
   }
 
   /** Shows an error of a request as a note; aborted requests are no errors. */
@@ -300,16 +334,21 @@ export class View {
     this.mount = mount;
     this.scope.abort();
     this.scope = new AbortController();
-    for (const part of [this.head, this.toolbar, this.menu, this.notes, this.body, this.foot]) {
+    for (const part of [this.head, this.toolbar, this.notes.el, this.body, this.foot]) {
       part.replaceChildren();
     }
-    this.head.append(this.title, this.menu);
+    this.menu = new Menu(this.signal);
+    this.hovering = new Hover(
+      () => (this.linked ? (this.model.get("selection") ?? "") : ""),
+      this.signal,
+    );
+    this.head.append(this.title, this.menu.el);
     this.table.hidden = true;
     this.body.hidden = false;
     this.el.replaceChildren(
       this.head,
       this.toolbar,
-      this.notes,
+      this.notes.el,
       this.body,
       this.table,
       this.foot,
@@ -339,19 +378,22 @@ export class View {
     );
     this.follow("change:theme", () => this.recheckTheme());
     this.follow("change:status", () => this.showStatus());
-    this.fillMenu();
+    this.follow("change:state", () => this.selection.refresh());
+    addActions(this);
     const describe = () => {
       this.title.textContent = this.spec.title ?? "";
       this.title.title = this.spec.recipe ?? "";
-      this.el.setAttribute("aria-label", `${this.spec.title}: ${this.spec.alt}`.slice(0, 400));
-      if (!this.table.hidden) this.showTable(true);
+      const alt = this.veil.covers ? "hidden until revealed" : this.spec.alt;
+      this.el.setAttribute("aria-label", `${this.spec.title}: ${alt}`.slice(0, 400));
+      if (this.showsTable) this.showTable(!this.veil.covers);
     };
     this.follow("change:spec", describe);
+    this.onVeil(describe);
     describe();
     this.showStatus();
     this.addModes();
-    this.watchKernel();
-    this.keepKeys();
+    watchKernel(this.el, () => this.kernelGone(), this.signal);
+    keepKeys(this.el, this.signal);
     this.selection.connect(this.model.get("selection") ?? "", this.host).catch(() => undefined);
   }
 
@@ -368,87 +410,15 @@ export class View {
     this.toolbar.append(control.el);
   }
 
-  private fillMenu(): void {
-    const add = (element: HTMLElement) => this.menu.append(element);
-    if (this.spec.live) {
-      add(
-        button(
-          "Undo",
-          this.guard(() => this.act("undo")),
-          { icon: "undo", title: "Undo the last intervention" },
-        ),
-      );
-      add(
-        button(
-          "Redo",
-          this.guard(() => this.act("redo")),
-          { icon: "redo", title: "Redo" },
-        ),
-      );
-    }
-    if (this.options.table !== false) {
-      const table = button("Show as table", () => this.showTable(this.table.hidden), {
-        icon: "table",
-      });
-      table.setAttribute("aria-pressed", "false");
-      table.dataset.iw = "table";
-      add(table);
-    }
-    add(
-      button(
-        "Copy as code",
-        this.guard(() => this.copyCode()),
-        { icon: "code" },
-      ),
-    );
-    if (document.fullscreenEnabled) {
-      add(
-        button(
-          "Full screen",
-          this.guard(() =>
-            document.fullscreenElement ? document.exitFullscreen() : this.el.requestFullscreen(),
-          ),
-          { icon: "full" },
-        ),
-      );
-    }
-    if (this.options.keys?.length) add(button("Keys", () => this.showKeys(), { icon: "help" }));
-  }
-
-  private showKeys(): void {
-    const open = this.notes.querySelector(".iw-keys");
-    if (open) {
-      open.remove();
-      return;
-    }
-    const list = h("dl", { class: "iw-keys" });
-    for (const [key, what] of this.options.keys ?? []) {
-      list.append(h("dt", {}, h("kbd", {}, key)), h("dd", {}, what));
-    }
-    this.notes.append(list);
-  }
-
-  private async copyCode(): Promise<void> {
-    const { code } = await this.request<{ code: string }>("code");
-    try {
-      await navigator.clipboard.writeText(code);
-      this.note("Copied.", "info", { label: "OK", call: () => this.note("") });
-    } catch {
-      const area = h("textarea", { class: "iw-code", rows: 8, readonly: true }, code);
-      this.notes.querySelector(".iw-code")?.remove();
-      this.notes.append(area);
-      area.select();
-    }
-    this.say("Code copied");
+  get showsTable(): boolean {
+    return !this.table.hidden;
   }
 
   /** Puts the table twin in the place of the body, or the body back. */
   async showTable(on: boolean): Promise<void> {
-    this.menu.querySelector("[data-iw=table]")?.setAttribute("aria-pressed", String(on));
     if (on) {
       try {
-        const payload = { ...this.tablePayload(), mode: this.mode };
-        this.table.replaceChildren(tableOf(await this.request("table", payload), this.spec.title));
+        this.table.replaceChildren(tableOf(await this.numbers(), this.spec.title));
       } catch (error) {
         this.report(error);
         return;
@@ -456,6 +426,13 @@ export class View {
     }
     this.table.hidden = !on;
     this.body.hidden = on;
+    this.menu.el.querySelector("[data-iw=table]")?.setAttribute("aria-pressed", String(on));
+  }
+
+  /** The table twin's numbers; `limit` asks for more rows than are shown. */
+  numbers(limit?: number): Promise<TableData> {
+    const more = limit === undefined ? {} : { limit };
+    return this.request("table", { ...this.tablePayload(), mode: this.mode, ...more });
   }
 
   /** What the table request says beside the mode; a view may replace it. */
@@ -473,32 +450,5 @@ export class View {
       this.note(message || "This view was closed.", "info", undefined, "status");
     else if (phase === "static" && message) this.note(message, "info", undefined, "status");
     else this.note("", "info", undefined, "status");
-  }
-
-  /**
-   * JupyterLab listens to keys before any element does. While the focus is inside the view, plain
-   * keys belong to the view and chords such as Shift+Enter or Ctrl+S to the notebook.
-   */
-  private keepKeys(): void {
-    const listen = (event: KeyboardEvent) => {
-      if (!event.composedPath().includes(this.el)) return;
-      const chord = event.ctrlKey || event.metaKey || event.altKey;
-      const runs = event.shiftKey && event.key === "Enter";
-      const own = (!chord || ["Home", "End"].includes(event.key)) && !runs;
-      this.el.toggleAttribute("data-lm-suppress-shortcuts", own);
-    };
-    window.addEventListener("keydown", listen, { capture: true, signal: this.signal });
-  }
-
-  private watchKernel(): void {
-    const outer = this.el.parentElement;
-    const check = () => {
-      if (this.el.closest(".jupyter-widgets-disconnected")) this.kernelGone();
-    };
-    const observer = new MutationObserver(check);
-    for (let node = outer, depth = 0; node && depth < 3; node = node.parentElement, depth++) {
-      observer.observe(node, { attributes: true, attributeFilter: ["class"] });
-    }
-    this.signal.addEventListener("abort", () => observer.disconnect());
   }
 }

@@ -34,7 +34,7 @@ export class WireError extends Error {
 
 interface Descriptor {
   $buffer: number;
-  dtype: "float16" | "float32" | "int32" | "uint8";
+  dtype: "float16" | "float32" | "int32" | "uint8" | "bytes";
   shape: number[];
   scale?: number;
   offset?: number;
@@ -69,10 +69,14 @@ function bytesOf(view: DataView | ArrayBuffer | Uint8Array): ArrayBuffer {
   return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
 }
 
-export function decodeArray(d: Descriptor, buffers: readonly (DataView | ArrayBuffer)[]): NdArray {
+function bufferOf(d: Descriptor, buffers: readonly (DataView | ArrayBuffer)[]): ArrayBuffer {
   const raw = buffers[d.$buffer];
   if (raw === undefined) throw new WireError(`the answer lacks buffer ${d.$buffer}`);
-  const bytes = bytesOf(raw as DataView);
+  return bytesOf(raw as DataView);
+}
+
+export function decodeArray(d: Descriptor, buffers: readonly (DataView | ArrayBuffer)[]): NdArray {
+  const bytes = bufferOf(d, buffers);
   const size = d.shape.reduce((a, b) => a * b, 1);
   let data: Float32Array | Int32Array;
   if (d.dtype === "float32") data = new Float32Array(bytes);
@@ -93,11 +97,15 @@ export function decodeArray(d: Descriptor, buffers: readonly (DataView | ArrayBu
   return { data, shape: d.shape };
 }
 
-/** Replaces every array descriptor in a payload by its NdArray. */
+/** Replaces every array descriptor in a payload by its NdArray, and files by their bytes. */
 export function decode(payload: unknown, buffers: readonly (DataView | ArrayBuffer)[] = []): any {
   if (Array.isArray(payload)) return payload.map((p) => decode(p, buffers));
   if (payload && typeof payload === "object") {
-    if ("$buffer" in payload) return decodeArray(payload as Descriptor, buffers);
+    if ("$buffer" in payload) {
+      const described = payload as Descriptor;
+      if (described.dtype !== "bytes") return decodeArray(described, buffers);
+      return new Uint8Array(bufferOf(described, buffers));
+    }
     return Object.fromEntries(
       Object.entries(payload).map(([key, value]) => [key, decode(value, buffers)]),
     );

@@ -221,4 +221,6 @@ const join = (parts: unknown[]): string => parts.filter(Boolean).join(" · ");
 export default defineView("panel", (view) => void new PanelView(view), {
   keys: KEYS,
   table: false,
+  figure: false,
+  predict: false,
 });

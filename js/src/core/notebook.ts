@@ -1,0 +1,30 @@
+// What a view has to know of the notebook around it.
+
+/**
+ * JupyterLab listens to keys before any element does. While the focus is inside the view, plain
+ * keys belong to the view and chords such as Shift+Enter or Ctrl+S to the notebook.
+ */
+export function keepKeys(el: HTMLElement, signal: AbortSignal): void {
+  const listen = (event: KeyboardEvent) => {
+    if (!event.composedPath().includes(el)) return;
+    const chord = event.ctrlKey || event.metaKey || event.altKey;
+    const runs = event.shiftKey && event.key === "Enter";
+    const own = (!chord || ["Home", "End"].includes(event.key)) && !runs;
+    el.toggleAttribute("data-lm-suppress-shortcuts", own);
+  };
+  window.addEventListener("keydown", listen, { capture: true, signal });
+}
+
+/** Calls back when the notebook says that the widget lost its kernel. */
+export function watchKernel(el: HTMLElement, gone: () => void, signal: AbortSignal): void {
+  const check = () => {
+    if (el.closest(".jupyter-widgets-disconnected")) gone();
+  };
+  const observer = new MutationObserver(check);
+  let node = el.parentElement;
+  for (let depth = 0; node && depth < 3; node = node.parentElement, depth++) {
+    observer.observe(node, { attributes: true, attributeFilter: ["class"] });
+  }
+  check();
+  signal.addEventListener("abort", () => observer.disconnect());
+}
