@@ -175,7 +175,7 @@ def test_integrated_inputs_start_where_they_are_told():
     engine = ModelEngine(session, clean)
     theirs, _ = engine.writers(corrupted)
     expected = dict(_flat(engine.gradients(corrupted, loss)))
-    for column, gradient in _flat(engine.gradients(clean, loss, start=theirs[0])):
+    for column, gradient in _flat(engine.gradients(clean, loss, replace=(0, theirs[:1]))):
         torch.testing.assert_close(gradient, expected[column])
 
 

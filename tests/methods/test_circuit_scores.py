@@ -25,8 +25,9 @@ class Planted:
         self.weights = weights  # [n_forward, n_backward, in, out]
         self.activation = activation
 
-    def forward(self, x, change=lambda column, written: torch.stack(written).sum(0), start=None):
-        written = [self.place(0, x[:, None]) if start is None else start]
+    def forward(self, x, change=lambda column, written: torch.stack(written).sum(0), replace=None):
+        row, values = (None, None) if replace is None else replace
+        written = [self.place(0, x[:, None]) if row != 0 else values[0]]
         for layer in range(self.graph.layers):
             heads = []
             for head in range(self.graph.heads):
@@ -35,7 +36,7 @@ class Planted:
                     column = self.graph.reader(layer, head, slot)
                     total = total + self.read(column, change(column, written))
                 heads.append(self.place(self.graph.writer(layer, head), self.activation(total)))
-            written = written + heads
+            written = written + (list(values) if row == self.graph.writer(layer, 0) else heads)
         column = self.graph.n_backward - 1
         return torch.stack(written), self.read(column, change(column, written))[:, 0]
 
@@ -52,7 +53,7 @@ class Planted:
         with torch.no_grad():
             return self.forward(batch)
 
-    def gradients(self, batch, loss, start=None):
+    def gradients(self, batch, loss, *, replace=None, note=None):
         read = {}
 
         def keep(column, written):
@@ -61,17 +62,19 @@ class Planted:
                 read[column].requires_grad_()
             return read[column]
 
-        _, logits = self.forward(batch, keep, start)
+        written, logits = self.forward(batch, keep, replace=replace)
+        if note is not None:
+            note(written.detach(), logits.detach())
         grads = torch.autograd.grad(loss(logits).sum(), list(read.values()), allow_unused=True)
-        for column, grad in zip(read, grads, strict=True):
+        for column, grad in reversed(list(zip(read, grads, strict=True))):
             yield [column], torch.zeros_like(read[column])[None] if grad is None else grad[None]
 
-    def cut(self, batch, corrupted, edges):
+    def cut(self, batch, values, edges, *, grad=False):
         masks = edges.expand(len(batch), *self.graph.shape).double()
 
         def change(column, written):
             now = torch.stack(written)
-            difference = corrupted[: len(now)] - now
+            difference = values[: len(now)] - now
             return now.sum(0) + torch.einsum(
                 "bw,wbtd->btd", masks[:, : len(now), column], difference
             )
@@ -129,8 +132,8 @@ def test_a_planted_circuit_is_recovered(seed):
 
     assert (reads[real] > 0).sum() > truth.sum()  # distractors exist
     found = {
-        "eap": eap(engine, clean, corrupted, loss),
-        "eap-ig": eap_ig(engine, clean, corrupted, loss, steps=5),
+        "eap": eap(engine, clean, engine.writers(corrupted)[0], loss),
+        "eap-ig": eap_ig(engine, clean, engine.writers(corrupted)[0], loss, steps=5),
     }
     for scores in found.values():
         assert auroc(scores) >= 0.99
@@ -143,8 +146,15 @@ def test_attribution_agrees_with_patching_every_edge_alone():
     clean, corrupted = pairs(12)
     loss = tops(engine, clean, corrupted)
     real = engine.graph.real_edge_mask
-    estimate = eap(engine, clean, corrupted, loss)
-    reference = exact(engine, clean, corrupted, loss, repeat=lambda x, n: x.repeat(n, 1), rows=600)
+    estimate = eap(engine, clean, engine.writers(corrupted)[0], loss)
+    reference = exact(
+        engine,
+        clean,
+        engine.writers(corrupted)[0],
+        loss,
+        repeat=lambda x, n: x.repeat(n, 1),
+        rows=600,
+    )
     assert roc_auc_score(truth[real], np.abs(reference)[real]) >= 0.99
     assert (estimate[real & ~truth] == 0).all()
     assert spearmanr(estimate[truth], reference[truth]).statistic > 0.9
@@ -164,10 +174,16 @@ def test_a_saturated_edge_is_seen_by_integrated_gradients_only():
         return lambda logits: logits.sum(-1)
 
     edge = graph.edge("input->a0.h0<v>")
-    assert eap(engine, clean, corrupted, loss)[edge] == 0
-    score = eap_ig(engine, clean, corrupted, loss, steps=10, endpoint="clean")[edge]
-    library = eap_ig(engine, clean, corrupted, loss, steps=10, endpoint="corrupted")[edge]
-    true = exact(engine, clean, corrupted, loss, repeat=lambda x, n: x.repeat(n, 1))[edge]
+    assert eap(engine, clean, engine.writers(corrupted)[0], loss)[edge] == 0
+    score = eap_ig(engine, clean, engine.writers(corrupted)[0], loss, steps=10, endpoint="clean")[
+        edge
+    ]
+    library = eap_ig(
+        engine, clean, engine.writers(corrupted)[0], loss, steps=10, endpoint="corrupted"
+    )[edge]
+    true = exact(
+        engine, clean, engine.writers(corrupted)[0], loss, repeat=lambda x, n: x.repeat(n, 1)
+    )[edge]
     # The gradient is −1 on the corrupted half of the way: 4 of the inputs k/10, k = 1…10 (at k = 5
     # the relu is at its corner, where torch takes 0), and 5 of k = 0…9, of change −2 × 16 × 2 rows.
     assert true == pytest.approx(32)
@@ -183,7 +199,8 @@ def test_integrating_with_one_step_at_the_clean_end_is_attribution_patching():
         return lambda logits: logits[:, 0]
 
     np.testing.assert_allclose(
-        eap_ig(engine, clean, corrupted, loss, steps=1), eap(engine, clean, corrupted, loss)
+        eap_ig(engine, clean, engine.writers(corrupted)[0], loss, steps=1),
+        eap(engine, clean, engine.writers(corrupted)[0], loss),
     )
     with pytest.raises(ValueError, match="steps"):
-        eap_ig(engine, clean, corrupted, loss, steps=0)
+        eap_ig(engine, clean, engine.writers(corrupted)[0], loss, steps=0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from interp_widgets.methods.circuits.cut import Cut
 from interp_widgets.methods.circuits.wiring import Reading, Wiring, first, wiring_of
 from interp_widgets.results.graph import SLOTS, Graph
 from interp_widgets.session.capture import frozen
@@ -24,6 +25,9 @@ NUMBERS = 2**25
 Loss = Callable[[Tensor], Tensor]
 """From the last position's logits ``[batch, vocabulary]`` to ``[batch]``."""
 
+Note = Callable[[Tensor, Tensor], None]
+"""Takes what every component wrote and the logits of a run."""
+
 Step = tuple[float, Callable[[], None]]
 
 
@@ -36,18 +40,28 @@ class Engine(Protocol):
         """Return ``[n_forward, batch, position, d]`` and the logits ``[batch, vocabulary]``."""
 
     def gradients(
-        self, batch: Any, loss: Loss, start: Tensor | None = None
+        self,
+        batch: Any,
+        loss: Loss,
+        *,
+        replace: tuple[int, Tensor] | None = None,
+        note: Note | None = None,
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Yield (readers, d loss / d what each reads ``[reader, batch, position, d]``).
 
-        ``start`` ``[batch, position, d]`` takes the place of what ``input`` writes.
+        Readers come last first. ``replace`` is (row, ``[writer, batch, position, d]``): writers of
+        one layer, or the input, that write these values instead of their own. ``note`` is called
+        once, before the first gradient, with what :meth:`writers` would return of this run.
         """
 
-    def cut(self, batch: Any, corrupted: Tensor, edges: Tensor) -> Tensor:
-        """Return the logits ``[batch, vocabulary]`` with edges carrying corrupted values.
+    def cut(self, batch: Any, values: Tensor, edges: Tensor, *, grad: bool = False) -> Tensor:
+        """Return the logits ``[batch, vocabulary]`` with edges carrying other values.
 
-        ``edges`` is bool ``[n_forward, n_backward]``, or one such mask per row of the batch;
-        ``corrupted`` is what :meth:`writers` returned for the corrupted batch.
+        ``values`` ``[n_forward, batch, position, d]`` is what cut edges carry: for interchange,
+        what :meth:`writers` returned for the corrupted batch. ``edges`` is a mask
+        ``[n_forward, n_backward]``, one such mask per row of the batch, or one per row with
+        positions as its last axis; shares between 0 and 1 mix the values. With ``grad`` the
+        logits can be differentiated by ``edges`` and ``values``.
         """
 
 
@@ -82,19 +96,20 @@ class ModelEngine:
             logits = self._run(batch, self._watch_writers(rows.__setitem__), wide=False)
             return torch.cat([rows[i] for i in sorted(rows)]), logits
 
-    def _watch_writers(self, note: Callable[[int, Tensor], None]) -> list[Step]:
+    def _watch_writers(
+        self, note: Callable[[int, Tensor], None], *, detach: bool = True
+    ) -> list[Step]:
         """Return steps that call ``note(row, [writer, batch, position, d])`` at each write."""
 
+        def at(place: Location) -> Tensor:
+            return self._at(place).detach() if detach else self._at(place)
+
         def single(row: int, place: Location) -> Step:
-            return self._step(place, lambda: note(row, self._at(place).detach()[None].clone()))
+            return self._step(place, lambda: note(row, at(place)[None].clone()))
 
         def heads(i: int, place: Location) -> Step:
-            return self._step(
-                place,
-                lambda: note(
-                    self.graph.writer(i, 0), self.wiring.head_outputs(i, self._at(place).detach())
-                ),
-            )
+            row = self.graph.writer(i, 0)
+            return self._step(place, lambda: note(row, self.wiring.head_outputs(i, at(place))))
 
         steps = [single(0, self.wiring.layers[0].start)]
         for i, layer in enumerate(self.wiring.layers):
@@ -106,23 +121,37 @@ class ModelEngine:
     # Gradients at readers
 
     def gradients(
-        self, batch: PromptBatch, loss: Loss, start: Tensor | None = None
+        self,
+        batch: PromptBatch,
+        loss: Loss,
+        *,
+        replace: tuple[int, Tensor] | None = None,
+        note: Note | None = None,
     ) -> Iterator[tuple[list[int], Tensor]]:
         """Run forward and backward once; yield gradients reader by reader, last layer first."""
         streams: dict[int, Tensor] = {}
         watched: dict[Any, Tensor] = {}
-        steps: list[Step] = []
+        rows: dict[int, Tensor] = {}
+        start = replace[1][0] if replace is not None and replace[0] == 0 else None
+        steps: list[Step] = [] if note is None else self._watch_writers(rows.__setitem__)
+        if replace is not None and start is None:
+            steps += self._replace_writers(*replace)
         for i in range(self.graph.layers):
             steps += self._watch_readers(i, start if i == 0 else None, streams, watched)
         end = self.graph.n_backward - 1
         steps.append(self._watch_reading(self.wiring.logits, end, streams, watched))
         with torch.enable_grad(), frozen(self.wiring.root):
-            total = loss(self._run(batch, steps)).sum()
+            logits = self._run(batch, steps)
             found = torch.autograd.grad(
-                total, list(watched.values()), allow_unused=True, materialize_grads=True
+                loss(logits).sum(),
+                list(watched.values()),
+                allow_unused=True,
+                materialize_grads=True,
             )
         grads = dict(zip(watched, found, strict=True))
-        del total, found, watched, steps
+        if note is not None:
+            note(torch.cat([rows[i] for i in sorted(rows)]), logits.detach())
+        del found, watched, steps, logits, rows
         streams = {i: stream.detach() for i, stream in streams.items()}
         yield [end], grads.pop(end)[None]
         for i in reversed(range(self.graph.layers)):
@@ -135,7 +164,27 @@ class ModelEngine:
                 for slot, part in parts.items():
                     for some in self._chunks(range(attention.heads), streams[i]):
                         columns = [self.graph.reader(i, h, slot) for h in some]
-                        yield columns, self._pull_back(i, slot, some, part, streams[i])
+                        yield columns, self._pull_back(i, slot, _span(some), part, streams[i])
+
+    def _replace_writers(self, row: int, values: Tensor) -> list[Step]:
+        """Let the MLP, or all heads, of one layer write other values."""
+        node = self.graph.forward[row]
+        i = node.layer or 0
+        if node.kind == "mlp":
+            place = self.wiring.layers[i].mlp_out
+            assert place is not None
+            return [self._step(place, lambda: self._put(place, values[0]))]
+        out = self.session.anatomy.locate("attn_out", i)
+        z = Location(self.wiring.layers[i].attention.output, "input")
+        missing: list[Tensor] = []
+
+        def read() -> None:
+            missing.append((values - self.wiring.head_outputs(i, self._at(z))).sum(0))
+
+        return [
+            self._step(z, read),
+            self._step(out, lambda: self._put(out, self._at(out) + missing[0])),
+        ]
 
     def _watch_readers(
         self, i: int, start: Tensor | None, streams: dict[int, Tensor], watched: dict[Any, Tensor]
@@ -183,62 +232,52 @@ class ModelEngine:
 
         return self._step(reading.place, note)
 
-    def _pull_back(
-        self, i: int, slot: str, heads: Sequence[int], grads: Tensor, stream: Tensor
-    ) -> Tensor:
+    def _pull_back(self, i: int, slot: str, heads: slice, grads: Tensor, stream: Tensor) -> Tensor:
         """Take gradients at q, k or v back through matrix and norm to what each head reads."""
-        weight = self._weights_of(i)[slot][0][list(heads)]
-        cotangent = torch.einsum("bthe,hde->hbtd", grads[:, :, list(heads)], weight)
+        weight = self._weights_of(i)[slot][0][heads]
+        cotangent = torch.einsum("bthe,hde->hbtd", grads[:, :, heads], weight)
         norm = self.wiring.layers[i].attention.norm
         if norm is None:
             return cotangent
         with torch.enable_grad(), frozen(self.wiring.module(norm)):
-            x = stream.expand(len(heads), *stream.shape).clone().requires_grad_()
-            (pulled,) = torch.autograd.grad(self.wiring.norm(norm, x), x, cotangent)
+            x = stream.clone().requires_grad_()
+            (pulled,) = torch.autograd.grad(
+                self.wiring.norm(norm, x), x, cotangent, is_grads_batched=True
+            )
         return pulled
 
     # Cutting edges
 
-    def cut(self, batch: PromptBatch, corrupted: Tensor, edges: Tensor) -> Tensor:
-        """Run with edges carrying corrupted values; the others carry recomputed ones."""
-        masks = edges.to(corrupted.device, corrupted.dtype)
-        masks = masks.expand(corrupted.shape[1], *self.graph.shape)
-        difference = torch.zeros_like(corrupted)
-
-        def note(row: int, values: Tensor) -> None:
-            difference[row : row + len(values)] = corrupted[row : row + len(values)] - values
-
-        steps = self._watch_writers(note)
-        streams: dict[int, Tensor] = {}
+    def cut(
+        self, batch: PromptBatch, values: Tensor, edges: Tensor, *, grad: bool = False
+    ) -> Tensor:
+        """Run with edges carrying ``values``; the others carry recomputed ones."""
+        cut = Cut(self.graph, values, edges, grad=grad)
+        steps = self._watch_writers(cut.write, detach=not grad)
         for i in range(self.graph.layers):
-            steps += self._cut_layer(i, masks, difference, streams)
+            steps += self._cut_layer(i, cut)
         end = self.graph.n_backward - 1
-        steps.append(self._cut_reading(self.wiring.logits, end, masks, difference, streams))
-        with torch.no_grad():
+        steps.append(self._cut_reading(self.wiring.logits, end, cut))
+        with torch.enable_grad() if grad else torch.no_grad(), frozen(self.wiring.root):
             return self._run(batch, steps)
 
-    def _cut_layer(
-        self, i: int, masks: Tensor, difference: Tensor, streams: dict[int, Tensor]
-    ) -> list[Step]:
+    def _cut_layer(self, i: int, cut: Cut) -> list[Step]:
         layer = self.wiring.layers[i]
         attention = layer.attention
-        cut = masks.any(dim=0).any(dim=0)
         hit = {
-            slot: [h for h in range(attention.heads) if cut[self.graph.reader(i, h, slot)]]
+            slot: [h for h in range(attention.heads) if cut.hits(self.graph.reader(i, h, slot))]
             for slot in SLOTS
         }
 
         def stream() -> None:
-            streams[i] = self._at(layer.start).detach()
+            cut.streams[i] = self._at(layer.start) if cut.grad else self._at(layer.start).detach()
 
         def project(j: int, place: Location) -> Step:
             def replace() -> None:
                 value = attention.widen(j, self._at(place)).clone()
                 for slot, part in attention.split(j, value).items():
-                    for some in self._chunks(hit[slot], streams[i]):
-                        part[:, :, list(some)] = self._project(
-                            i, slot, some, masks, difference, streams[i]
-                        )
+                    for some in self._chunks(hit[slot], cut.streams[i]):
+                        part[:, :, list(some)] = self._project(i, slot, some, cut)
                 self._put(place, value)
 
             return self._step(place, replace)
@@ -248,43 +287,26 @@ class ModelEngine:
             if attention.group > 1 or any(hit[slot] for slot in attention.slots(j)):
                 steps.append(project(j, Location(path, "output")))
         column = self.graph.reader(i)
-        if layer.mlp is not None and cut[column]:
-            steps.append(self._cut_reading(layer.mlp, column, masks, difference, streams, i))
+        if layer.mlp is not None and cut.hits(column):
+            steps.append(self._cut_reading(layer.mlp, column, cut, i))
         return steps
 
-    def _project(
-        self,
-        i: int,
-        slot: str,
-        heads: Sequence[int],
-        masks: Tensor,
-        difference: Tensor,
-        stream: Tensor,
-    ) -> Tensor:
+    def _project(self, i: int, slot: str, heads: Sequence[int], cut: Cut) -> Tensor:
         """Return q, k or v of some heads from their reads ``[batch, position, head, d_head]``."""
-        columns = [self.graph.reader(i, h, slot) for h in heads]
-        limit = int(self.graph.first_unreadable[columns[0]])
-        change = torch.einsum("bwr,wbtd->btrd", masks[:, :limit, columns], difference[:limit])
-        normed = self.wiring.norm(self.wiring.layers[i].attention.norm, stream[:, :, None] + change)
+        change = cut.change([self.graph.reader(i, h, slot) for h in heads])
+        read = cut.streams[i][:, :, None] + change
+        normed = self.wiring.norm(self.wiring.layers[i].attention.norm, read)
         weight, bias = self._weights_of(i)[slot]
         value = torch.einsum("btrd,rde->btre", normed, weight[list(heads)])
         return value if bias is None else value + bias[list(heads)]
 
-    def _cut_reading(
-        self,
-        reading: Reading,
-        column: int,
-        masks: Tensor,
-        difference: Tensor,
-        streams: dict[int, Tensor],
-        i: int | None = None,
-    ) -> Step:
-        limit = int(self.graph.first_unreadable[column])
-
+    def _cut_reading(self, reading: Reading, column: int, cut: Cut, i: int | None = None) -> Step:
         def replace() -> None:
-            source = self._at(reading.place) if reading.norm is None else streams[i or 0]
-            change = torch.einsum("bw,wbtd->btd", masks[:, :limit, column], difference[:limit])
-            self._put(reading.place, self.wiring.norm(reading.norm, source + change))
+            source = self._at(reading.place) if reading.norm is None else cut.streams[i or 0]
+            self._put(
+                reading.place,
+                self.wiring.norm(reading.norm, source + cut.change([column])[:, :, 0]),
+            )
 
         return self._step(reading.place, replace)
 
@@ -324,6 +346,10 @@ class ModelEngine:
         size = max(1, NUMBERS // stream.numel())
         for at in range(0, len(heads), size):
             yield heads[at : at + size]
+
+
+def _span(heads: Sequence[int]) -> slice:
+    return slice(heads[0], heads[-1] + 1)
 
 
 def last_position(logits: Tensor) -> Tensor:
