@@ -52,6 +52,12 @@ export const palettes: { light: Palette; dark: Palette } = {
   },
 };
 
+/** The palette of a theme; `more` contrast leaves no grey text. */
+export function paletteOf(theme: "light" | "dark", more = false): Palette {
+  const palette = palettes[theme];
+  return more ? { ...palette, muted: palette.text } : palette;
+}
+
 /** What a cell is when it is not a plain number inside the limits. */
 export type Mark = "" | "nan" | "+inf" | "-inf" | "over" | "under" | "masked";
 

@@ -1,9 +1,20 @@
-// Light or dark, asked in the order that works in every host: the `theme` trait, the host's own
-// attributes, the luminance of the inherited text colour, the system's preference.
+// Light or dark, asked in the order that works in every host: the system's forced colours, the
+// `theme` trait, the host's own attributes, the luminance of the inherited text colour, the system's
+// preference.
 
 export type Theme = "light" | "dark";
 
+const DARK = "(prefers-color-scheme: dark)";
+const FORCED = "(forced-colors: active)";
+const MORE = "(prefers-contrast: more)";
+const asks = (query: string): boolean => globalThis.matchMedia?.(query).matches ?? false;
+
+/** Whether the reader asked the system for more contrast. */
+export const moreContrast = (): boolean => asks(MORE);
+
 export function themeOf(el: Element, wish: string): Theme {
+  // What a canvas draws must stand on the background that the system forces.
+  if (asks(FORCED)) return asks(DARK) ? "dark" : "light";
   if (wish === "light" || wish === "dark") return wish;
   const body = document.body;
   const jupyter = body?.getAttribute("data-jp-theme-light");
@@ -17,20 +28,23 @@ export function themeOf(el: Element, wish: string): Theme {
   }
   const text = luminance(getComputedStyle(el.parentElement ?? el).color);
   if (text !== null && text !== 0) return text > 0.45 ? "dark" : "light";
-  return matchMedia?.("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return asks(DARK) ? "dark" : "light";
 }
 
-/** Calls back now and whenever the host changes its theme. */
+/** Calls back now and whenever the host changes its theme, or the reader the contrast. */
 export function followTheme(
   el: Element,
   wish: () => string,
   signal: AbortSignal,
   call: (theme: Theme) => void,
 ): () => void {
-  let last: Theme | undefined;
+  let last = "";
   const check = () => {
     const theme = themeOf(el, wish());
-    if (theme !== last) call((last = theme));
+    const now = `${theme} ${moreContrast()}`;
+    if (now === last) return;
+    last = now;
+    call(theme);
   };
   const observer = new MutationObserver(check);
   for (const node of [document.body, document.documentElement]) {
@@ -47,8 +61,9 @@ export function followTheme(
       ],
     });
   }
-  const media = matchMedia?.("(prefers-color-scheme: dark)");
-  media?.addEventListener?.("change", check, { signal });
+  for (const query of [DARK, FORCED, MORE]) {
+    globalThis.matchMedia?.(query).addEventListener?.("change", check, { signal });
+  }
   signal.addEventListener("abort", () => observer.disconnect());
   check();
   return check;
