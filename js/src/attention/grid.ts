@@ -140,7 +140,11 @@ export class HeadGrid {
         h(
           "div",
           { role: "row" },
-          h("span", { role: "columnheader", class: "iw-att-corner", "aria-label": "layer" }),
+          h(
+            "span",
+            { role: "columnheader", class: "iw-att-corner" },
+            h("span", { class: "iw-sr" }, "layer"),
+          ),
           ...names,
         ),
       );

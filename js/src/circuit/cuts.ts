@@ -157,4 +157,10 @@ export class Cuts {
   }
 }
 
-const arrow = (): Node => h("span", { "aria-label": "becomes" }, "→");
+const arrow = (): Node =>
+  h(
+    "span",
+    {},
+    h("span", { "aria-hidden": "true" }, "→"),
+    h("span", { class: "iw-sr" }, "becomes"),
+  );
