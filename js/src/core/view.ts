@@ -23,7 +23,7 @@
 //   signal                    aborts when the view goes: hang every listener and timer on it
 
 import { addActions } from "./actions.js";
-import { type Palette, palettes } from "./color.js";
+import { type Palette, paletteOf, palettes } from "./color.js";
 import { button, type Mode, modes } from "./controls.js";
 import { h } from "./dom.js";
 import { Hover, type HoverValue } from "./hover.js";
@@ -32,7 +32,7 @@ import { keepKeys, watchKernel } from "./notebook.js";
 import { type NoteAction, type NoteKind, Notes } from "./notes.js";
 import { type ModelHost, NOTHING, Selection, type SelectionValue } from "./selection.js";
 import { type TableData, tableOf } from "./table.js";
-import { followTheme, type Theme } from "./theme.js";
+import { followTheme, moreContrast, type Theme } from "./theme.js";
 import { Veil } from "./veil.js";
 import { decode, isAbort, type Model, Wire } from "./wire.js";
 
@@ -371,7 +371,7 @@ export class View {
       this.signal,
       (theme) => {
         this.theme = theme;
-        this.palette = palettes[theme];
+        this.palette = paletteOf(theme, moreContrast());
         this.el.dataset.iwTheme = theme;
         for (const listener of [...this.themeListeners]) listener(theme);
       },
