@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from interp_widgets.results import attention_tables
+from interp_widgets.results.attention_heads import Heads
 from interp_widgets.results.attention_math import (
-    HeadScores,
     attention_pattern,
     cells_of,
     pool_columns,
+    pooled_part,
 )
+from interp_widgets.results.attention_scores import HEAD_SCORES, scan
 from interp_widgets.results.base import Result
 
 if TYPE_CHECKING:
@@ -21,18 +26,39 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["HEAD_SCORES", "AttentionResult", "attention_pattern"]
+__all__ = ["HEAD_SCORES", "AttentionResult", "Product", "attention_pattern"]
 
-HEAD_SCORES: Final[dict[str, str]] = {
-    "previous_token": "mean weight on the token just before",
-    "first_token": "mean weight on the first token",
-    "duplicate_token": "mean weight on earlier copies of the same token",
-    "induction": "mean weight on what followed earlier copies of the token (arXiv:2209.11895)",
-    "entropy": "mean entropy of a query's weights, in nats",
-}
-"""Scores of a head; each is a mean over the queries it is defined for, NaN if there are none."""
+QUICK = 30_000_000
+"""Weights of all heads together that are worked out in a second or two; beyond, only on request."""
 
 Pool = Literal["max", "mean"]
+
+
+@dataclass(frozen=True)
+class Product:
+    """How one query and one key make one weight.
+
+    Parameters
+    ----------
+    q, k
+        The two vectors, `[d_head]`, as the attention function gets them (rotary applied).
+    terms
+        `q * k * scaling`, `[d_head]`: what each dimension adds to the score.
+    dot
+        Sum of `terms`.
+    score
+        The score that enters the softmax: `dot`, soft-capped and with the position bias where the
+        model has them; minus infinity for a hidden key.
+    weight
+        The attention weight.
+    """
+
+    q: Tensor
+    k: Tensor
+    terms: Tensor
+    dot: float
+    score: float
+    weight: float
 
 
 class AttentionResult(Result):
@@ -41,10 +67,15 @@ class AttentionResult(Result):
     Arrays: `q [layer, head, position, d_head]` and `k [layer, kv_head, position, d_head]` (also
     `v`; `bias [layer, head, 2 * position - 1]` for a position bias by distance; `valid [position]`,
     1 for real keys), or ready `pattern [layer, head, query, key]`. Memory grows with the number of
-    tokens, not with its square.
+    tokens, not with its square. Optional: `value_norm [layer, head, key]`, the norm of what a head
+    writes for a key, `‖v W_O‖`; `image [height, width, 3]`, uint8, the picture the patches are of;
+    `against.q`, `against.k`, … of a second prompt.
 
-    `meta`: `tokens`; `ids` (token ids, which the duplicate and induction scores compare; else the
-    tokens are); `layers`, the model's numbers of the layers held (all, from 0, by default);
+    `meta`: `tokens` (of the keys); `query_tokens` where the queries are another text
+    (cross-attention); `patches` with `extra`, `rows`, `columns`, where tokens are patches of an
+    image; `against`, the `meta` of the second prompt; `ids` (token ids, which the duplicate and
+    induction scores compare; else the tokens are); `layers`, the model's numbers of the layers held
+    (all, from 0, by default);
     `facts`, one dict per layer with `scaling`, `softcap`, `window`, `causal`, `sinks`.
 
     Everywhere `layer` is the model's number of the layer.
@@ -74,10 +105,16 @@ class AttentionResult(Result):
             raise ValueError("attention needs the arrays q and k, or pattern")
         if len(self.meta.get("tokens", ())) != positions:
             raise ValueError(f"{len(self.meta.get('tokens', ()))} tokens for {positions} keys")
+        queries = int(self.arrays["pattern" if self.ready else "q"].shape[2])
+        if len(self.meta.get("query_tokens", range(queries))) != queries:
+            raise ValueError(f"{len(self.meta['query_tokens'])} query_tokens for {queries} queries")
+        norm = self.arrays.get("value_norm")
+        if norm is not None and tuple(norm.shape) != (layers, self.n_heads, positions):
+            raise ValueError(f"value_norm is [layer, head, key], not {tuple(norm.shape)}")
         self.meta.setdefault("layers", list(range(layers)))
         if len(self.meta["layers"]) != layers:
             raise ValueError(f"{len(self.meta['layers'])} layer numbers for {layers} layers")
-        self._normalisers: dict[tuple[int, int, int], Tensor] = {}
+        self._heads = Heads(self.arrays, self.meta)
         self._scans: dict[tuple[int, int], dict[str, float]] = {}
         self._entropies: dict[tuple[int, int], Tensor] = {}
 
@@ -147,6 +184,24 @@ class AttentionResult(Result):
         return list(self.meta["tokens"])
 
     @property
+    def query_tokens(self) -> list[str]:
+        """Token strings of the queries; those of the keys but in cross-attention."""
+        return list(self.meta.get("query_tokens") or self.meta["tokens"])
+
+    @property
+    def cross(self) -> bool:
+        """Whether queries and keys are different tokens."""
+        return "query_tokens" in self.meta
+
+    @cached_property
+    def against(self) -> AttentionResult | None:
+        """The same heads on the second prompt, or None."""
+        if "against" not in self.meta:
+            return None
+        named = {n.partition(".")[2]: a for n, a in self.arrays.items() if n.startswith("against.")}
+        return AttentionResult(named, {"layers": self.layers, **self.meta["against"]})
+
+    @property
     def layers(self) -> list[int]:
         """The model's numbers of the layers held."""
         return list(self.meta["layers"])
@@ -171,6 +226,17 @@ class AttentionResult(Result):
         """Whether patterns are stored, instead of being recomputed from q and k."""
         return "pattern" in self.arrays
 
+    @property
+    def n_queries(self) -> int:
+        """Number of queries."""
+        return int(self.arrays["pattern" if self.ready else "q"].shape[2])
+
+    @property
+    def quick(self) -> bool:
+        """Whether all patterns together are worked out in a second or two."""
+        weights = self.n_layers * self.n_heads * self.n_queries * self.positions
+        return weights <= QUICK
+
     # patterns
 
     def pattern(self, *, layer: int, head: int) -> Tensor:
@@ -192,6 +258,7 @@ class AttentionResult(Result):
         *,
         pool: Pool | None = None,
         out_shape: tuple[int, int] | None = None,
+        by_value: bool = False,
     ) -> Tensor:
         """Return a part of one head's pattern, pooled if asked; exact, however long the prompt is.
 
@@ -205,6 +272,9 @@ class AttentionResult(Result):
             `"max"` shows that something is there, `"mean"` how much; None does not pool.
         out_shape
             Cells `(rows, columns)` to pool to; a dimension already smaller stays as it is.
+        by_value
+            Weigh each key by the norm of what the head writes for it, `‖v W_O‖` (Kobayashi et al.
+            2020, arXiv:2004.10102).
 
         Returns
         -------
@@ -217,24 +287,35 @@ class AttentionResult(Result):
             For a layer or head that is not there, or `pool` without `out_shape`.
         """
         index = self._index(layer, head)
-        rows, cols = self._range(query, self._queries()), self._range(key, self.positions)
+        rows, cols = self._range(query, self.n_queries), self._range(key, self.positions)
         if (pool is None) != (out_shape is None):
             raise ValueError("pool and out_shape belong together: give both or neither")
         if pool is None or out_shape is None:
-            parts = [self._weights(index, block, cols) for block in self._blocks(index, rows)]
+            parts = [
+                self._heads.part(index, block, cols, by_value=by_value)
+                for block in self._heads.blocks(index, rows)
+            ]
             return torch.cat(parts) if parts else torch.zeros(0, len(cols))
         if pool not in ("max", "mean"):
             raise ValueError(f"pool is 'max' or 'mean', not {pool!r}")
         height, width = min(out_shape[0], len(rows)), min(out_shape[1], len(cols))
-        return self._pooled(index, rows, cols, (height, width), pool)
+        return self._pooled(index, rows, cols, (height, width), pool, by_value=by_value)
 
     def _pooled(
-        self, index: tuple[int, int], rows: range, cols: range, shape: tuple[int, int], pool: Pool
+        self,
+        index: tuple[int, int],
+        rows: range,
+        cols: range,
+        shape: tuple[int, int],
+        pool: Pool,
+        *,
+        by_value: bool,
     ) -> Tensor:
         line = cells_of(len(rows), shape[0]) if shape[0] else torch.zeros(0)
         total: Tensor | None = None
-        for block in self._blocks(index, rows):
-            cells = pool_columns(self._weights(index, block, cols), shape[1], pool)
+        for block in self._heads.blocks(index, rows):
+            values = self._heads.part(index, block, cols, by_value=by_value)
+            cells = pool_columns(values, shape[1], pool)
             if total is None:
                 total = cells.new_zeros(shape)
             at = line[block.start - rows.start : block.stop - rows.start].to(cells.device)
@@ -263,12 +344,44 @@ class AttentionResult(Result):
             raise ValueError(
                 "this result holds ready patterns, not q and k, so there are no scores"
             )
-        rows, cols = self._range(query, self._queries()), self._range(key, self.positions)
-        return self._head(index).scores(rows, cols)
+        rows, cols = self._range(query, self.n_queries), self._range(key, self.positions)
+        return self._heads.head(index).scores(rows, cols)
 
-    @torch.no_grad()
-    def queries(self, layer: int, head: int, positions: Sequence[int]) -> Tensor:
-        """Return the weights of some queries over all keys, float32 `[len(positions), key]`.
+    def product(self, layer: int, head: int, query: int, key: int) -> Product:
+        """Return how one query and one key make one weight, dimension by dimension.
+
+        Raises
+        ------
+        ValueError
+            If only the pattern is stored, or for a query or key that is not there.
+
+        Examples
+        --------
+        >>> result.product(2, 1, query=9, key=4).terms.sort().values[-3:]
+        """
+        for name, at, count in (
+            ("query", query, self.n_queries),
+            ("key", key, self.positions),
+        ):
+            if not 0 <= at < count:
+                raise ValueError(f"there is no {name} {at}; there are {count}")
+        score = self.scores(layer, head, slice(query, query + 1), slice(key, key + 1))
+        scores = self._heads.head(self._index(layer, head))
+        q, k = scores.q[query].float(), scores.k[key].float()
+        terms = q * k * scores.scaling
+        weight = self.queries(layer, head, [query], slice(key, key + 1))
+        return Product(q, k, terms, float(terms.sum()), float(score), float(weight))
+
+    def queries(
+        self,
+        layer: int,
+        head: int,
+        positions: Sequence[int],
+        key: slice | None = None,
+        *,
+        by_value: bool = False,
+    ) -> Tensor:
+        """Return the weights of some queries, float32 `[len(positions), key]`.
 
         For a few queries of a long prompt: no other query is worked out.
 
@@ -278,11 +391,37 @@ class AttentionResult(Result):
             For a layer or head that is not there.
         """
         index = self._index(layer, head)
-        if self.ready:
-            return torch.as_tensor(self.arrays["pattern"])[index][list(positions)].float()
-        scores, cols = self._head(index), range(self.positions)
-        rows = [range(i, i + 1) for i in positions]
-        return torch.cat([scores.weights(row, cols)[0] for row in rows])
+        cols = self._range(key, self.positions)
+        step = self._heads.height(index)
+        some = [positions[i : i + step] for i in range(0, len(positions), step)]
+        parts = [self._heads.part(index, rows, cols, by_value=by_value) for rows in some]
+        return torch.cat(parts) if parts else torch.zeros(0, len(cols))
+
+    def sketch(self, layer: int, cells: int = 48, how: Pool = "max") -> Tensor:
+        """Return quick thumbnails of one layer, float32 `[head, row, column]`.
+
+        A row is one query, the last of those that the row stands for; a cell is the largest (or
+        mean) weight of its keys. Exact where there are no more tokens than cells.
+
+        Parameters
+        ----------
+        layer
+            Which layer.
+        cells
+            Longest side of a thumbnail.
+        how
+            `"max"` or `"mean"` over the keys of a cell.
+        """
+        step = -(-max(self.n_queries, self.positions) // cells)
+        rows, cols = range(self.n_queries), range(self.positions)
+
+        def of(head: int) -> Tensor:
+            def part(some: range | Sequence[int], keys: range) -> Tensor:
+                return self.queries(layer, head, list(some), slice(keys.start, keys.stop))
+
+            return pooled_part(part, rows, cols, step, how, sampled=True)
+
+        return torch.stack([of(head) for head in range(self.n_heads)])
 
     def overview(self, size: int = 48, pool: Pool = "max") -> Tensor:
         """Return every head as a thumbnail, float32 `[layer, head, size, size]`."""
@@ -341,41 +480,12 @@ class AttentionResult(Result):
 
     def _scan(self, index: tuple[int, int]) -> dict[str, float]:
         """Walk through one head's pattern once, in blocks, and keep all its scores."""
-        if index in self._scans:
-            return self._scans[index]
-        ids = self._identities()
-        real = self._valid()
-        first = int(torch.nonzero(real)[0]) if bool(real.any()) else 0
-        sums = dict.fromkeys(HEAD_SCORES, 0.0)
-        counts = dict.fromkeys(HEAD_SCORES, 0)
-        entropies = []
-        for rows in self._blocks(index, range(self._queries())):
-            cols = range(self.positions if self.ready else self._head(index).reach(rows).stop)
-            weights = self._weights(index, rows, cols).cpu()
-            i, j = torch.arange(rows.start, rows.stop), torch.arange(len(cols))
-            square = self._queries() == self.positions
-            here = real[rows.start : rows.stop] if square else torch.ones(len(rows)).bool()
-            entropy = -torch.special.xlogy(weights, weights).sum(-1)
-            entropies.append(torch.where(here, entropy, torch.nan))
-            later = here & (i > first)
-            copies = (ids[i][:, None] == ids[: len(cols)]) & real[: len(cols)]
-            copies &= j < i[:, None]
-            after = torch.nn.functional.pad(copies[:, :-1], (1, 0))
-            before = (i - 1).clamp(0, len(cols) - 1)
-            measured = {
-                "previous_token": (weights.gather(1, before[:, None])[:, 0], later),
-                "first_token": (weights[:, first], later),
-                "duplicate_token": ((weights * copies).sum(-1), here & copies.any(-1)),
-                "induction": ((weights * after).sum(-1), here & after.any(-1)),
-                "entropy": (entropy, here),
-            }
-            for name, (value, defined) in measured.items():
-                sums[name] += float(value[defined].double().sum())
-                counts[name] += int(defined.sum())
-        self._entropies[index] = torch.cat(entropies)
-        self._scans[index] = {
-            n: sums[n] / counts[n] if counts[n] else float("nan") for n in HEAD_SCORES
-        }
+        if index not in self._scans:
+            blocks = self._heads.blocks(index, range(self.n_queries))
+            strips = ((rows, self._heads.seen(index, rows)) for rows in blocks)
+            self._scans[index], self._entropies[index] = scan(
+                strips, self._identities(), self._valid(), same_text=not self.cross
+            )
         return self._scans[index]
 
     def _identities(self) -> Tensor:
@@ -401,80 +511,47 @@ class AttentionResult(Result):
             raise ValueError(f"there is no head {head}; the heads are 0 to {self.n_heads - 1}")
         return self.meta["layers"].index(layer), int(head)
 
-    def _queries(self) -> int:
-        return int(self.arrays["pattern" if self.ready else "q"].shape[2])
-
     def _range(self, part: slice | None, count: int) -> range:
         start, stop, step = (part or slice(None)).indices(count)
         if step != 1:
             raise ValueError("query and key are slices with step 1")
         return range(start, max(start, stop))
 
-    def _head(self, index: tuple[int, int]) -> HeadScores:
-        layer, head = index
-        q, k = torch.as_tensor(self.arrays["q"]), torch.as_tensor(self.arrays["k"])
-        facts = self.meta["facts"][layer] if "facts" in self.meta else {}
-        scaling, sinks = facts.get("scaling"), facts.get("sinks")
-        valid, bias = self.arrays.get("valid"), self.arrays.get("bias")
-        return HeadScores(
-            q[layer, head],
-            k[layer, head // (q.shape[1] // k.shape[1])],
-            scaling=q.shape[-1] ** -0.5 if scaling is None else scaling,
-            softcap=facts.get("softcap"),
-            window=facts.get("window"),
-            causal=facts.get("causal", True),
-            valid=None if valid is None else torch.as_tensor(valid).bool(),
-            bias=None if bias is None else torch.as_tensor(bias)[layer, head],
-            sink=sinks[head] if sinks else None,
-        )
-
-    def _blocks(self, index: tuple[int, int], rows: range) -> list[range]:
-        """Split queries along the blocks whose normalisers are remembered."""
-        if self.ready:
-            return [rows] if len(rows) else []
-        return list(self._head(index).blocks(rows))
-
-    @torch.no_grad()
-    def _weights(self, index: tuple[int, int], rows: range, cols: range) -> Tensor:
-        """Return the weights of queries that lie in one block."""
-        if self.ready:
-            pattern = torch.as_tensor(self.arrays["pattern"])[index]
-            return pattern[rows.start : rows.stop, cols.start : cols.stop].float()
-        head = self._head(index)
-        start = rows.start // head.block_height * head.block_height
-        block = range(start, min(start + head.block_height, head.queries))
-        known = self._normalisers.get((*index, start))
-        if known is None and rows == block:
-            weights, known = head.weights(rows, cols)
-        else:
-            known = head.normaliser(block) if known is None else known
-            part = known[rows.start - start : rows.stop - start]
-            weights, _ = head.weights(rows, cols, part)
-        self._normalisers[*index, start] = known
-        return weights
-
     # words
+
+    @property
+    def source(self) -> str:
+        """Where the patterns come from, in words."""
+        return "stored patterns" if self.ready else "recomputed from q and k"
 
     def frame(self) -> pd.DataFrame:
         """Return one row per head with its scores."""
-        import pandas as pd
+        return attention_tables.heads(self)
 
-        scores = {name: self.head_score(name) for name in HEAD_SCORES}
-        rows = [
-            {
-                "layer": layer,
-                "head": head,
-                **{name: value[i, head] for name, value in scores.items()},
-            }
-            for i, layer in enumerate(self.layers)
-            for head in range(self.n_heads)
-        ]
-        return pd.DataFrame(rows)
+    def at(self, selection: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the weights at the selected token, layer and head.
+
+        Parameters
+        ----------
+        selection
+            `token`, `layer`, `head`, each an int or None.
+
+        Returns
+        -------
+        DataFrame
+            With a token, columns `layer, head, query, key, query_token, key_token, weight`: all
+            keys that the token attends to if a head is selected, else each head's five strongest.
+            Without a token one row per head with its scores.
+        """
+        return attention_tables.at(self, selection)
 
     def text(self) -> str:
-        """Name the strongest head of each kind."""
-        lines = [self.alt_text()]
-        for name, meaning in HEAD_SCORES.items():
+        """Name the strongest head of each kind, where that is quick to find."""
+        return "\n".join([self.alt_text(), f"Patterns: {self.source}.", *self._strongest()])
+
+    def _strongest(self) -> list[str]:
+        lines = []
+        for name, meaning in HEAD_SCORES.items() if self.quick else ():
             values = self.head_score(name)
             if name == "entropy" or np.isnan(values).all():
                 continue
@@ -482,14 +559,17 @@ class AttentionResult(Result):
             lines.append(
                 f"{name}: head {self.layers[i]}.{head} with {values[i, head]:.2f} ({meaning})"
             )
-        return "\n".join(lines)
+        return lines
 
     def alt_text(self) -> str:
         """Say what is shown and how large it is."""
         shown = "".join(self.tokens[:8]).strip()
         rest = "…" if self.positions > 8 else ""
-        what = f"{self.n_layers} layers with {self.n_heads} heads each"
-        return f"Attention of {what} over {self.positions} tokens: {shown}{rest}"
+        layers = "1 layer" if self.n_layers == 1 else f"{self.n_layers} layers"
+        heads = "1 head" if self.n_heads == 1 else f"{self.n_heads} heads"
+        tokens = "1 token" if self.positions == 1 else f"{self.positions} tokens"
+        over = f"from {self.n_queries} to {tokens}" if self.cross else f"over {tokens}"
+        return f"Attention of {layers} with {heads} each {over}: {shown}{rest}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

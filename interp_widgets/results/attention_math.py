@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    Part = Callable[[range | Sequence[int], range], Tensor]
+    """Weights of some queries over a range of keys, `[row, col]`."""
 
 BLOCK_BYTES = 8 << 20
 """Largest block of scores worked on at once."""
@@ -61,29 +64,32 @@ class HeadScores:
         """Number of keys."""
         return int(self.k.shape[0])
 
-    def reach(self, rows: range) -> range:
+    def reach(self, rows: range | Sequence[int]) -> range:
         """Return the keys that any of these queries can see."""
         start, stop = 0, self.keys
+        if len(rows) == 0:
+            return range(0)
         if self.window is not None:
-            start = max(0, rows.start - self.window + 1)
-            stop = min(stop, rows.stop - 1 + self.window)
+            start = max(0, min(rows) - self.window + 1)
+            stop = min(stop, max(rows) + self.window)
         if self.causal:
-            stop = min(stop, rows.stop)
+            stop = min(stop, max(rows) + 1)
         return range(start, max(start, stop))
 
-    def scores(self, rows: range, cols: range) -> Tensor:
+    def scores(self, rows: range | Sequence[int], cols: range) -> Tensor:
         """Return float32 scores before the softmax `[row, col]`; hidden keys are minus infinity."""
-        q = self.q[rows.start : rows.stop].float() * self.scaling
+        some = slice(rows.start, rows.stop) if isinstance(rows, range) else list(rows)
+        q = self.q[some].float() * self.scaling
         scores = q @ self.k[cols.start : cols.stop].float().T
         if self.softcap is not None:
             scores.div_(self.softcap).tanh_().mul_(self.softcap)
-        i = torch.arange(rows.start, rows.stop, device=scores.device)[:, None]
+        i = torch.as_tensor(rows, device=scores.device)[:, None]
         j = torch.arange(cols.start, cols.stop, device=scores.device)[None]
         if self.bias is not None and len(cols):
             by_first_key = self.bias.float().to(scores.device).unfold(0, len(cols), 1)
             scores += by_first_key[self.keys - 1 + cols.start - i[:, 0]]
-        if self.causal:
-            edge = max(0, rows.start - cols.start)
+        if self.causal and len(rows):
+            edge = max(0, min(rows) - cols.start)
             scores[:, edge:].masked_fill_(j[:, edge:] > i, -math.inf)
         if self.window is not None:
             scores.masked_fill_((i - j).abs_() >= self.window, -math.inf)
@@ -92,7 +98,7 @@ class HeadScores:
             scores.masked_fill_(hidden[None], -math.inf)
         return scores
 
-    def normaliser(self, rows: range) -> Tensor:
+    def normaliser(self, rows: range | Sequence[int]) -> Tensor:
         """Return the log of each query's softmax sum, `[row]`; -inf if it sees nothing."""
         return self._normaliser_of(self.scores(rows, self.reach(rows)))
 
@@ -104,7 +110,7 @@ class HeadScores:
         return total if self.sink is None else torch.logaddexp(total, total.new_tensor(self.sink))
 
     def weights(
-        self, rows: range, cols: range, normaliser: Tensor | None = None
+        self, rows: range | Sequence[int], cols: range, normaliser: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return attention weights `[row, col]` and the normaliser `[row]`.
 
@@ -188,3 +194,71 @@ def pool_columns(values: Tensor, cells: int, how: str) -> Tensor:
     out = values.new_zeros(*values.shape[:-1], cells)
     reduce = "amax" if how == "max" else "mean"
     return out.scatter_reduce(-1, index, values, reduce, include_self=False)
+
+
+def pool_steps(values: Tensor, rows: int, cols: int, how: str, *, signed: bool = False) -> Tensor:
+    """Pool `[row, col]` by blocks of `rows × cols` entries; the last blocks may be smaller.
+
+    `"max"` keeps the largest entry, of signed values the one of largest magnitude.
+    """
+    height, width = values.shape
+    if rows == 1 and cols == 1:
+        return values
+    pad = (0, -width % cols, 0, -height % rows)
+
+    def largest(part: Tensor) -> Tensor:
+        full = torch.nn.functional.pad(part, pad, value=-math.inf) if any(pad) else part
+        return full.unflatten(1, (-1, cols)).amax(-1).unflatten(0, (-1, rows)).amax(1)
+
+    if how == "max":
+        high = largest(values)
+        if not signed:
+            return high
+        low = -largest(-values)
+        return torch.where(high >= -low, high, low)
+    full = torch.nn.functional.pad(values, pad) if any(pad) else values
+    total = full.unflatten(1, (-1, cols)).sum(-1).unflatten(0, (-1, rows)).sum(1)
+    tall = torch.full((total.shape[0], 1), float(rows), device=values.device)
+    wide = torch.full((1, total.shape[1]), float(cols), device=values.device)
+    tall[-1], wide[0, -1] = rows - pad[3], cols - pad[1]
+    return total / (tall * wide)
+
+
+STRIP = 4_000_000
+"""Weights held at once while a long pattern is pooled."""
+
+
+def pooled_part(
+    part: Part,
+    rows: range,
+    cols: range,
+    pool: int,
+    how: str,
+    *,
+    sampled: bool = False,
+    signed: bool = False,
+) -> Tensor:
+    """Pool a part of a pattern to cells of `pool × pool`, a strip of queries at a time.
+
+    Parameters
+    ----------
+    part
+        Gives the weights of some queries and keys.
+    rows, cols
+        Queries and keys.
+    pool
+        Queries and keys of a cell.
+    how
+        `"max"` or `"mean"`.
+    sampled
+        The last query of each cell stands for all of them, so that a `pool`-th of the work is done.
+    signed
+        Weights may be negative (differences).
+    """
+    if sampled:
+        last = [min(i + pool, rows.stop) - 1 for i in range(rows.start, rows.stop, pool)]
+        return pool_steps(part(last, cols), 1, pool, how, signed=signed)
+    height = max(pool, STRIP // max(1, len(cols)) // pool * pool)
+    strips = [rows[i : i + height] for i in range(0, len(rows), height)]
+    parts = [pool_steps(part(strip, cols), pool, pool, how, signed=signed) for strip in strips]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

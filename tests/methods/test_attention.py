@@ -35,7 +35,8 @@ def test_every_head_of_a_family_equals_eager_attention(family):
 
 def test_nothing_of_the_size_queries_by_keys_is_kept(session, prompt):
     result = iw.attention(prompt)
-    assert set(result.arrays) == {"q", "k"}
+    assert set(result.arrays) == {"q", "k", "value_norm"}
+    assert tuple(result.arrays["value_norm"].shape) == (3, 4, 7)
     assert result.tokens == [str(i) for i in IDS]
     assert result.meta["ids"] == IDS
 
@@ -44,7 +45,7 @@ def test_a_long_prompt_costs_memory_by_its_length_not_its_square():
     session = Session(long_llama(8192))
     result = iw.attention(session.prompt([5, 9] * 4096))
     stored = sum(a.numel() * a.element_size() for a in result.arrays.values())
-    assert stored == 3 * (4 + 2) * 8 * 8192 * 4
+    assert stored == 3 * ((4 + 2) * 8 + 4) * 8192 * 4
     tile = result.tile(1, 3, query=slice(8190, 8192))
     torch.testing.assert_close(tile.sum(-1), torch.ones(2))
 
@@ -78,7 +79,7 @@ def test_an_intervention_on_the_pattern_itself_is_shown(session, prompt):
     before = iw.attention(prompt)
     session.ablate("pattern", layer=1, head=3, unit=0)
     after = before.rerun()
-    assert set(after.arrays) == {"pattern"}
+    assert set(after.arrays) == {"pattern", "value_norm"}
     assert not after.pattern(layer=1, head=3)[:, 0].any()
     torch.testing.assert_close(
         after.pattern(layer=1, head=2), before.pattern(layer=1, head=2), rtol=1e-4, atol=1e-5

@@ -100,7 +100,7 @@ def test_a_pattern_is_what_the_definition_says(kind, monkeypatch):
     )
     monkeypatch.setattr(attention_math, "BLOCK_BYTES", 23 * 4 * 5)
     blockwise = made(**KINDS[kind])
-    assert len(blockwise._blocks((1, 4), range(23))) == 5
+    assert len(blockwise._heads.blocks((1, 4), range(23))) == 5
     torch.testing.assert_close(
         blockwise.pattern(layer=1, head=4).double(), expected, atol=1e-6, rtol=1e-5
     )
@@ -264,7 +264,7 @@ def test_eight_thousand_tokens_never_need_a_whole_pattern(monkeypatch):
     tile = result.tile(0, 1, slice(8000, 8064), slice(7900, 8064))
     thumb = result.tile(0, 1, pool="max", out_shape=(32, 32))
     assert 4 * largest <= attention_math.BLOCK_BYTES < n * n
-    kept = sum(t.nbytes for t in result._normalisers.values())
+    kept = sum(t.nbytes for t in result._heads.normalisers.values())
     assert kept == 4 * n
     assert (tile.shape, thumb.shape) == ((64, 164), (32, 32))
     assert thumb[0, 0] == 1

@@ -1,0 +1,116 @@
+"""The heads of one result: from its arrays to weights, each query's normaliser worked out once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from interp_widgets.results.attention_math import HeadScores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Index = tuple[int, int]
+"""A head: place of its layer among those held, number of the head."""
+
+
+class Heads:
+    """Weights of the heads in the arrays of an `AttentionResult`.
+
+    Parameters
+    ----------
+    arrays, meta
+        Those of the result.
+
+    Attributes
+    ----------
+    normalisers
+        Log of the softmax's sum of each query, `[query]` by head, NaN where it is not known yet:
+        memory grows with the tokens.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+        self.arrays = arrays
+        self.meta = meta
+        self.normalisers: dict[Index, Tensor] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether patterns are stored."""
+        return "pattern" in self.arrays
+
+    def head(self, index: Index) -> HeadScores:
+        """Return one head's q and k with all that turns them into a pattern."""
+        layer, head = index
+        q, k = torch.as_tensor(self.arrays["q"]), torch.as_tensor(self.arrays["k"])
+        facts = self.meta["facts"][layer] if "facts" in self.meta else {}
+        scaling, sinks = facts.get("scaling"), facts.get("sinks")
+        valid, bias = self.arrays.get("valid"), self.arrays.get("bias")
+        return HeadScores(
+            q[layer, head],
+            k[layer, head // (q.shape[1] // k.shape[1])],
+            scaling=q.shape[-1] ** -0.5 if scaling is None else scaling,
+            softcap=facts.get("softcap"),
+            window=facts.get("window"),
+            causal=facts.get("causal", True),
+            valid=None if valid is None else torch.as_tensor(valid).bool(),
+            bias=None if bias is None else torch.as_tensor(bias)[layer, head],
+            sink=sinks[head] if sinks else None,
+        )
+
+    def height(self, index: Index) -> int:
+        """Return how many queries are worked on at once."""
+        return int(self.arrays["pattern"].shape[2]) if self.ready else self.head(index).block_height
+
+    def blocks(self, index: Index, rows: range) -> list[range]:
+        """Split queries into blocks that are worked on at once."""
+        if self.ready:
+            return [rows] if len(rows) else []
+        return list(self.head(index).blocks(rows))
+
+    def seen(self, index: Index, rows: range) -> Tensor:
+        """Return the weights of queries on the keys up to the last that they can see."""
+        keys = self.arrays["pattern" if self.ready else "k"].shape[3 if self.ready else 2]
+        stop = keys if self.ready else max(1, self.head(index).reach(rows).stop)
+        return self.weights(index, rows, range(stop)).cpu()
+
+    @torch.no_grad()
+    def weights(self, index: Index, rows: range | Sequence[int], cols: range) -> Tensor:
+        """Return weights of queries on keys, float32 `[row, col]`."""
+        if self.ready:
+            some = slice(rows.start, rows.stop) if isinstance(rows, range) else list(rows)
+            pattern = torch.as_tensor(self.arrays["pattern"])[index]
+            return pattern[some, cols.start : cols.stop].float()
+        head = self.head(index)
+        known = self.normalisers.get(index)
+        if known is None:
+            known = torch.full((head.queries,), torch.nan, device=head.q.device)
+            self.normalisers[index] = known
+        at = torch.as_tensor(rows, device=known.device)
+        if not bool(known[at].isnan().any()):
+            return head.weights(rows, cols, known[at])[0]
+        weights, known[at] = head.weights(rows, cols)
+        return weights
+
+    def part(
+        self, index: Index, rows: range | Sequence[int], cols: range, *, by_value: bool
+    ) -> Tensor:
+        """Return weights `[row, col]`, times the norm of what the head writes if asked.
+
+        Raises
+        ------
+        ValueError
+            When the norms are asked for and not held.
+        """
+        weights = self.weights(index, rows, cols)
+        if not by_value:
+            return weights
+        norm = self.arrays.get("value_norm")
+        if norm is None:
+            raise ValueError(
+                "this result holds no value_norm: make it with iw.attention, on a model whose "
+                "attention ends in a linear output projection"
+            )
+        return weights * torch.as_tensor(norm)[index][cols.start : cols.stop].to(weights)
