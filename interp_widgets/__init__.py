@@ -28,6 +28,7 @@ _PUBLIC = {
     "catalogue": "interp_widgets.methods.catalogue",
     "method": "interp_widgets.methods.catalogue",
     "load": "interp_widgets.results.base",
+    "open_graph": "interp_widgets.results.open_graph",
     "to_html": "interp_widgets.views.page",
 }
 _MODULES = {

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from interp_widgets.results import arrangement as arranging
 from interp_widgets.results.base import NotLiveError, Result
 from interp_widgets.results.graph import Graph
+from interp_widgets.results.overlap import Overlap, Reference
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from interp_widgets.results.attribution_graph import AttributionGraph
+    from interp_widgets.results.live import LiveSession
 
 
 class CircuitResult(Result):
@@ -24,7 +29,9 @@ class CircuitResult(Result):
     ``meta``: ``layers``, ``heads``, ``parallel``, ``mlps``, ``forward`` and ``backward`` (node
     names), ``metric``, ``ablation``, ``scoring`` (the method that gave the scores), ``n_pairs``,
     ``tokens`` and ``corrupted_tokens`` of the first pair, ``values``
-    (``{"clean": metric, "corrupted": metric}``).
+    (``{"clean": metric, "corrupted": metric}``), ``arrangement`` (results/arrangement.py).
+    An optional array ``exact`` ``[n_forward, n_backward]`` holds measured effects of single edges,
+    NaN where none was measured.
 
     Examples
     --------
@@ -123,6 +130,98 @@ class CircuitResult(Result):
                 "edges can be cut only while the result is live: result.rerun(session) makes it so"
             )
         return float(self.cutter(mask))
+
+    @property
+    def nodes(self) -> list[str]:
+        """Names of the components, writers first."""
+        names = [node.component for node in self._empty().forward]
+        return [*names, "logits"]
+
+    @property
+    def arrangement(self) -> dict[str, Any]:
+        """What a reader placed, grouped, pinned and noted; see ``results/arrangement.py``."""
+        return arranging.checked(self.meta.get("arrangement") or {}, self.nodes, strict=False)
+
+    def arrange(self, **fields: Any) -> Self:
+        """Set parts of the arrangement; views, figures and the saved file show it.
+
+        Parameters
+        ----------
+        **fields
+            ``groups``: ``{"name mover": ["9.9", "10.0"]}``, or a list of
+            ``{"name", "members", "collapsed", "at"}`` where ``at`` is the token position that the
+            class works at; ``positions``: ``{node: (x, y)}`` in shares of the drawing, from below;
+            ``pins``: node names; ``notes``: ``{node or group: text}``; ``size``: edges shown.
+
+        Returns
+        -------
+        CircuitResult
+            The same result.
+
+        Raises
+        ------
+        TypeError
+            For another field.
+        ValueError
+            For an unknown node, or a node in two groups.
+
+        Examples
+        --------
+        >>> circuit.arrange(groups={"name mover": ["9.9", "10.0", "9.6"]}, pins=["9.9"])
+        """
+        wanted = {**self.arrangement, **fields}
+        self.meta["arrangement"] = arranging.checked(wanted, self.nodes)
+        return self
+
+    def compare(self, reference: Any) -> Overlap:
+        """Say which edges or nodes of a known circuit the chosen circuit has.
+
+        Parameters
+        ----------
+        reference
+            Edge names, node names (also ``"9.9"``), ``{"name mover": ["9.9", …]}``, a
+            :class:`Graph`, another circuit, or a mask ``[n_forward, n_backward]``.
+
+        Returns
+        -------
+        Overlap
+            ``hit``, ``miss``, ``extra``, ``precision``, ``recall``.
+
+        Examples
+        --------
+        >>> circuit.compare(["9.9", "10.0", "9.6"]).recall
+        """
+        graph = self.graph
+        return Overlap.of(graph, Reference.of(reference, graph))
+
+    def at(self, selection: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the edges into and out of the selected head, layer or node, strongest first."""
+        node, layer, head = (selection.get(key) for key in ("node", "layer", "head"))
+        frame = self.frame()
+        if node is None and layer is None:
+            return frame.iloc[:0]
+        known = {n.component: n for n in (*self._empty().forward, *self._empty().backward)}
+        wanted = {
+            name
+            for name, n in known.items()
+            if (name == arranging.component(node) if node is not None else n.layer == layer)
+            and (node is not None or head is None or n.head == head)
+        }
+        reader = frame["reader"].str.replace(r"<[qkv]>$", "", regex=True)
+        return frame[frame["writer"].isin(wanted) | reader.isin(wanted)]
+
+    def rerun(self, session: LiveSession | None = None) -> Self:
+        """Make the circuit again; what was arranged stays, by the names of the nodes."""
+        again = super().rerun(session)
+        if "arrangement" in self.meta:
+            again.meta["arrangement"] = self.meta["arrangement"]
+        return again
+
+    def to_attribution_graph(self) -> AttributionGraph:
+        """Return the chosen circuit in the schema that attribution graph viewers read."""
+        from interp_widgets.results.attribution_export import from_circuit
+
+        return from_circuit(self)
 
     def top(self, n: int = 10) -> list[tuple[str, float]]:
         """Return the ``n`` edges of largest |score| with their scores."""
