@@ -75,6 +75,7 @@ class OpenSession(LiveSession, Protocol):
     dtype: Any
     cache: Any
     worker: Any
+    metric: Any
 
     def memory(self) -> dict[str, Any]:
         """Bytes on the device: ``model``, ``cache``, ``cache_capacity``, ``free``, ``total``."""

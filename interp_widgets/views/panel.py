@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 from interp_widgets.results.live import OpenSession
@@ -31,6 +30,7 @@ class Snapshot:
     def __init__(self, session: OpenSession) -> None:
         self.session = session
         self.last: dict[str, Any] = {}
+        self.reading: Any = None
 
     @property
     def title(self) -> str:
@@ -60,6 +60,7 @@ class Snapshot:
             "jobs": [_job(job) for job in session.worker.jobs],
             "notes": _notes(session.anatomy.problems),
             "interventions": [_item(item) for item in session.interventions],
+            "metric": self.reading.to_json() if self.reading is not None else None,
             "can_undo": session.interventions.can_undo,
             "can_redo": session.interventions.can_redo,
         }
@@ -85,6 +86,8 @@ class Snapshot:
         lines = [head, held, *(f"note: {note}" for note in facts.get("notes", []))]
         items = facts.get("interventions", [])
         lines += [f"{i} {'●' if x['on'] else '○'} {x['text']}" for i, x in enumerate(items)]
+        if self.reading is not None:
+            lines.append(self.reading.text())
         return "\n".join(lines if items else [*lines, "no interventions"])
 
     alt_text = text
@@ -110,7 +113,9 @@ class PanelView(View, bundle="panel"):
         self._pushed = 0.0
         self._timer: threading.Timer | None = None
         self._timing = threading.Lock()
+        self._measured: Any = None
         super().__init__(Snapshot(session), theme=theme)  # type: ignore[arg-type]
+        self._measure()
 
     @property
     def is_live(self) -> bool:
@@ -136,6 +141,8 @@ class PanelView(View, bundle="panel"):
             self._push()
             self.status = {"phase": "static", "message": "The session is closed."}
             return
+        if event in ("interventions", "cache"):
+            self._measure()
         with self._timing:
             if self._timer is not None:
                 return
@@ -146,6 +153,22 @@ class PanelView(View, bundle="panel"):
                 self._timer.start()
                 return
         self._push()
+
+    def _measure(self) -> None:
+        """Ask for the metric where the prompt or what is done to the model is new."""
+        session = self._live()
+        wanted = (session.metric.prompt, session.interventions.key)
+        if wanted != self._measured and not session.closed:
+            self._measured = wanted
+            session.metric.ask(self._take)
+
+    def _take(self, reading: Any) -> None:
+        if not self._closed:
+            self.current.reading = reading
+            self._on_event("metric")
+
+    def _selected(self) -> None:
+        """Return None: the panel has no numbers at what is selected."""
 
     def _push(self) -> None:
         with self._timing:
@@ -164,6 +187,11 @@ class PanelView(View, bundle="panel"):
     def on_switch(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Switch an intervention on or off."""
         self._live().interventions.switch(self._find(payload), bool(payload["on"]))
+        return {}
+
+    def on_rename(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Give an intervention a name for people; an empty one takes it away."""
+        self._live().interventions.change(self._find(payload), label=str(payload["label"]))
         return {}
 
     def on_move(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -190,9 +218,7 @@ class PanelView(View, bundle="panel"):
         name = STRENGTH.get(item.kind)
         if name is None:
             raise ValueError(f"{item.describe()} has no strength")
-        new = replace(item, **{name: float(payload["value"])})
-        items = [new if other.id == item.id else other for other in self._live().interventions]
-        self._live().interventions.load(items)
+        self._live().interventions.change(item, **{name: float(payload["value"])})
         return {}
 
     def on_reset(self, _payload: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +237,14 @@ class PanelView(View, bundle="panel"):
     def on_save(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Return all interventions as JSON."""
         return {"interventions": self._live().interventions.to_json()}
+
+    def on_code(self, _payload: dict[str, Any]) -> dict[str, Any]:
+        """Return Python that makes the same list, and where there is a prompt plain nnsight."""
+        session = self._live()
+        lines = [f"session.interventions.load({session.interventions.to_json()!r})"]
+        if session.metric.prompt is not None:
+            lines += ["", "# the same without this package", session.code(session.metric.prompt)]
+        return {"code": "\n".join(lines)}
 
     def on_clear_cache(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Forget all cached activations."""
@@ -274,6 +308,7 @@ def _item(item: Any) -> dict[str, Any]:
         "where": item.where(),
         "how": item.how(),
         "text": item.describe(),
+        "label": item.label,
         "on": item.on,
         "strength": getattr(item, name) if name else None,
     }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { plural } from "../src/core/dom.js";
 import { bytesText, moved, share } from "../src/panel/format.js";
+import { niceReach } from "../src/panel/row.js";
 import view from "../src/views/panel.js";
 import { settle } from "./fake-model.js";
 import { press, type Shown, show } from "./view-harness.js";
@@ -12,6 +13,7 @@ const items = [
     where: "z 9.6",
     how: "zero",
     text: "ablate z 9.6 (zero)",
+    label: "",
     on: true,
     strength: null,
   },
@@ -21,6 +23,7 @@ const items = [
     where: "resid_post 3",
     how: "+ 2",
     text: "steer resid_post 3 (+ 2)",
+    label: "woman",
     on: false,
     strength: 2,
   },
@@ -66,6 +69,7 @@ const names = [
   "remove",
   "duplicate",
   "strength",
+  "rename",
   "reset",
   "clear_cache",
   "cancel",
@@ -147,6 +151,86 @@ describe("interventions", () => {
     input.dispatchEvent(new Event("change"));
     await settle();
     expect(requests()).toEqual([["strength", { id: 2, value: -1.5 }]]);
+  });
+
+  it("send a drag of the slider at a pace, and keep its reach", async () => {
+    const { root, model } = open();
+    const bar = named(root, "Strength of steer resid_post 3 (+ 2)") as never as HTMLInputElement;
+    for (const value of ["1", "0.5", "0.2"]) {
+      bar.value = value;
+      bar.dispatchEvent(new Event("input"));
+    }
+    await settle(200);
+    expect(requests()).toEqual([["strength", { id: 2, value: 0.2 }]]);
+    expect(bar.max).toBe("5");
+    model.set("spec", spec({ interventions: [items[0], { ...items[1], strength: 0.2 }] }));
+    expect(bar.isConnected).toBe(true);
+    expect([bar.max, bar.value]).toEqual(["5", "0.2"]);
+    expect([0, 1, 1.2, 3, 14, 60].map(niceReach)).toEqual([2, 2, 5, 10, 50, 200]);
+  });
+
+  it("take a name, given by keyboard, as text", async () => {
+    const { root, model } = open();
+    const row = root.querySelector<HTMLElement>('[data-id="2"]')!;
+    expect(row.querySelector(".iw-item-label")?.textContent).toBe("woman");
+    named(root, "Name: steer resid_post 3 (+ 2)").click();
+    const input = row.querySelector<HTMLInputElement>(".iw-item-naming")!;
+    input.value = " <b>man</b> ";
+    press(input, "Enter");
+    await settle();
+    expect(requests()).toEqual([["rename", { id: 2, label: "<b>man</b>" }]]);
+    model.set("spec", spec({ interventions: [items[0], { ...items[1], label: "<b>man</b>" }] }));
+    expect(row.querySelector(".iw-item-label")?.textContent).toBe("<b>man</b>");
+    expect(row.querySelector("b")).toBeNull();
+    named(root, "Name: steer resid_post 3 (+ 2)").click();
+    input.value = "never";
+    press(input, "Escape");
+    await settle();
+    expect(requests()).toHaveLength(1);
+  });
+
+  it("are dragged by the grip to another place", async () => {
+    const { root } = open();
+    const rows = [...root.querySelectorAll<HTMLElement>(".iw-item")];
+    rows.forEach((row, i) => {
+      row.getBoundingClientRect = () => ({ top: i * 32, height: 32 }) as DOMRect;
+    });
+    const grip = rows[0]!.querySelector<HTMLElement>(".iw-grip")!;
+    grip.setPointerCapture = () => undefined;
+    const at = (type: string, clientY: number) =>
+      grip.dispatchEvent(new PointerEvent(type, { clientY, pointerId: 1, bubbles: true }));
+    at("pointerdown", 16);
+    at("pointermove", 60);
+    expect(rows[1]!.className).toContain("iw-drop-after");
+    at("pointerup", 60);
+    await settle();
+    expect(requests()).toEqual([["move", { id: 1, to: 1 }]]);
+    at("pointerdown", 16);
+    at("pointermove", 60);
+    window.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+    at("pointerup", 60);
+    await settle();
+    expect(requests()).toHaveLength(1);
+  });
+
+  it("show what they do to the logit difference", () => {
+    const { root, model } = open();
+    expect(root.querySelector<HTMLElement>(".iw-metric")?.hidden).toBe(true);
+    const metric = {
+      name: "logit difference",
+      prompt: "When Mary and John",
+      answer: " Mary",
+      foil: " <John>",
+      base: 3.551,
+      before: 3.551,
+      now: -2.99,
+    };
+    model.set("spec", spec({ metric }));
+    const text = root.querySelector(".iw-metric")?.textContent;
+    expect(text).toContain("Logit difference3.55 → −2.99 (−6.54)");
+    expect(text).toContain("“·Mary” against “·<John>” after “When Mary and John”");
+    model.set("spec", spec({ metric: { ...metric, now: 3.5512 } }));
+    expect(root.querySelector(".iw-metric-value")?.textContent).toBe("3.55");
   });
 
   it("keep the focus where it was when the list is drawn anew", () => {

@@ -6,27 +6,15 @@ import threading
 import time
 
 import pytest
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.session.session import Session
 from interp_widgets.views.panel import PAUSE, PanelView
+from tests.models import tiny_session
 
 
 @pytest.fixture
 def session():
-    torch.manual_seed(0)
-    config = GPT2Config(
-        n_layer=3,
-        n_head=2,
-        n_embd=16,
-        vocab_size=40,
-        n_positions=24,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    with Session(GPT2LMHeadModel(config), name="tiny", cache_bytes=100_000) as opened:
+    with tiny_session(cache_bytes=100_000) as opened:
         yield opened
 
 
@@ -93,6 +81,47 @@ def test_edits_in_the_panel_edit_the_session(session, panel):
     assert len(session.interventions) == 0
     panel.on_undo({})
     assert len(session.interventions) == 2
+
+
+def test_a_name_given_in_the_panel_is_kept_and_runs_nothing_anew(session, panel):
+    item = session.ablate("z", layer=1, head=1)
+    key = session.interventions.key
+    panel.on_rename({"id": item.id, "label": "<b>mover</b>"})
+    assert session.interventions.key == key
+    settle(panel, lambda spec: spec["interventions"][0]["label"] == "<b>mover</b>")
+    panel.on_undo({})
+    assert session.interventions[0].label == ""
+
+
+def test_the_logit_difference_moves_with_the_interventions(session, panel):
+    assert panel.spec["metric"] is None
+    prompt = session.prompt([5, 6, 7, 8], answer=3, foil=4)
+    item = session.scale("mlp_out", 3.0, layer=1)
+    settle(panel, lambda spec: spec["metric"] is not None)
+
+    def difference(items):
+        logits = session.run_with(prompt, items)["logits"][-1]
+        return float(logits[3] - logits[4])
+
+    metric = panel.spec["metric"]
+    assert metric["base"] == pytest.approx(difference([]))
+    assert metric["now"] == pytest.approx(difference([item]))
+    panel.on_strength({"id": item.id, "value": -2})
+    expected = difference(list(session.interventions))
+    settle(panel, lambda spec: spec["metric"]["now"] == pytest.approx(expected))
+    assert "logit difference" in panel.current.text()
+
+
+def test_the_panels_code_makes_the_same_list(session, panel):
+    session.ablate("z", layer=0, head=1)
+    session.scale("mlp_out", 0.5, layer=2, label="half")
+    session.prompt([5, 6, 7], answer=3, foil=4)
+    code = panel.on_code({})["code"]
+    wanted = session.interventions.to_json()
+    session.reset()
+    exec(code.splitlines()[0], {"session": session})
+    assert session.interventions.to_json() == wanted
+    assert "model.trace" in code
 
 
 def test_interventions_saved_are_loaded_again(session, panel):

@@ -1,157 +1,108 @@
-// The interventions as an ordered list: switch, strength, order, duplicate, remove.
-import { button } from "../core/controls.js";
+// The interventions as an ordered list, moved by the grip, by buttons and by Alt and arrows.
 import { h } from "../core/dom.js";
 import { moved } from "./format.js";
-
-export interface Item {
-  id: number;
-  kind: string;
-  where: string;
-  how: string;
-  text: string;
-  on: boolean;
-  strength: number | null;
-}
-
-export type Act = (name: string, payload: Record<string, unknown>, said: string) => void;
-
-/** Where the focus was before the list was drawn anew: the item and its control. */
-interface Held {
-  id: number;
-  control: string;
-}
+import { type Act, type Item, ItemRow } from "./row.js";
 
 export class InterventionList {
   readonly el = h("ol", { class: "iw-items", "aria-label": "Interventions, in order" });
   private items: readonly Item[] = [];
+  private readonly rows = new Map<number, ItemRow>();
+  private wasLive = true;
 
   constructor(
-    private readonly act: Act,
+    readonly act: Act,
     private readonly live: () => boolean,
+    private readonly signal: AbortSignal,
   ) {}
 
   show(items: readonly Item[]): void {
     const held = this.held();
-    const typing = this.el.querySelector("input[type=number]:focus, input[type=range]:active");
-    if (typing && sameShape(items, this.items)) return;
+    if (this.wasLive !== this.live()) this.rows.clear();
+    this.wasLive = this.live();
     this.items = items;
-    this.el.replaceChildren(...items.map((item, i) => this.row(item, i)));
+    const known = new Set(items.map((item) => item.id));
+    for (const id of [...this.rows.keys()]) if (!known.has(id)) this.rows.delete(id);
+    const wanted = items.map((item, i) => {
+      let row = this.rows.get(item.id);
+      if (!row) {
+        row = new ItemRow(item, this, this.wasLive, this.signal);
+        this.rows.set(item.id, row);
+      }
+      row.update(item, i, items.length);
+      return row.el;
+    });
+    const same =
+      wanted.length === this.el.children.length &&
+      wanted.every((el, i) => el === this.el.children[i]);
+    if (!same) this.el.replaceChildren(...wanted);
     this.el.hidden = items.length === 0;
-    if (held) {
-      const row = this.el.querySelector(`[data-id="${held.id}"]`) ?? this.el.lastElementChild;
-      const control = row?.querySelector<HTMLElement>(`[data-control="${held.control}"]`);
-      (control?.matches(":disabled") ? row?.querySelector<HTMLElement>("input") : control)?.focus();
+    if (held && !same) this.hold(held);
+  }
+
+  grip(id: number, event: PointerEvent): void {
+    const row = this.rows.get(id)?.el;
+    const from = this.items.findIndex((item) => item.id === id);
+    if (!row || from < 0 || event.button !== 0) return;
+    event.preventDefault();
+    const handle = event.currentTarget as HTMLElement;
+    handle.setPointerCapture(event.pointerId);
+    const others = [...this.el.children].filter((el) => el !== row);
+    const middles = others.map((el) => {
+      const { top, height } = el.getBoundingClientRect();
+      return top + height / 2;
+    });
+    const drag = new AbortController();
+    const options = { signal: AbortSignal.any([drag.signal, this.signal]) };
+    let to = from;
+    row.classList.add("iw-dragged");
+    const over = (y: number) => {
+      to = middles.filter((middle) => middle < y).length;
+      row.style.transform = `translateY(${y - event.clientY}px)`;
+      others.forEach((el, i) => {
+        el.classList.toggle("iw-drop-before", i === to && to !== from);
+        el.classList.toggle("iw-drop-after", to === others.length && i === to - 1 && to !== from);
+      });
+    };
+    const end = (keep: boolean) => {
+      drag.abort();
+      row.classList.remove("iw-dragged");
+      row.style.transform = "";
+      for (const el of others) el.classList.remove("iw-drop-before", "iw-drop-after");
+      if (keep && to !== from) this.act("move", { id, to });
+    };
+    handle.addEventListener("pointermove", (e) => over(e.clientY), options);
+    handle.addEventListener("pointerup", () => end(true), options);
+    handle.addEventListener("pointercancel", () => end(false), options);
+    window.addEventListener(
+      "keydown",
+      (e) => {
+        if (e.key === "Escape") end(false);
+      },
+      options,
+    );
+  }
+
+  move(id: number, by: -1 | 1): void {
+    const index = this.items.findIndex((item) => item.id === id);
+    const to = moved(index, by, this.items.length);
+    if (index >= 0 && to >= 0) this.act("move", { id, to });
+  }
+
+  /** Where the focus is: the item, its place and its control. */
+  private held(): { id: number; place: number; el: HTMLElement } | undefined {
+    const root = this.el.getRootNode() as Document | ShadowRoot;
+    const el = root.activeElement as HTMLElement | null;
+    const row = el && this.el.contains(el) ? el.closest<HTMLElement>("[data-id]") : null;
+    if (!row || !el) return undefined;
+    return { id: Number(row.dataset.id), place: [...this.el.children].indexOf(row), el };
+  }
+
+  private hold({ id, place, el }: { id: number; place: number; el: HTMLElement }): void {
+    const row = this.rows.get(id)?.el;
+    if (row) (el.matches(":disabled") ? row.querySelector("input") : el)?.focus();
+    else {
+      const { children } = this.el;
+      children[Math.min(place, children.length - 1)]?.querySelector("input")?.focus();
     }
   }
-
-  private held(): Held | undefined {
-    const at = document.activeElement as HTMLElement | null;
-    const row = at && this.el.contains(at) ? at.closest<HTMLElement>("[data-id]") : null;
-    if (!row) return undefined;
-    return { id: Number(row.dataset.id), control: at?.dataset.control ?? "" };
-  }
-
-  private row(item: Item, index: number): HTMLElement {
-    const live = this.live();
-    const { id, text } = item;
-    const box = h("input", {
-      type: "checkbox",
-      role: "switch",
-      class: "iw-switch",
-      "aria-label": `${text}, applied`,
-    });
-    box.checked = item.on;
-    box.disabled = !live;
-    box.dataset.control = "switch";
-    box.addEventListener("change", () =>
-      this.act("switch", { id, on: box.checked }, `${text} ${box.checked ? "on" : "off"}`),
-    );
-    const row = h(
-      "li",
-      { class: `iw-item${item.on ? "" : " iw-off"}` },
-      box,
-      h(
-        "span",
-        { class: "iw-item-text" },
-        h("span", { class: "iw-item-kind" }, item.kind),
-        " ",
-        h("strong", {}, item.where),
-        " ",
-        h("span", { class: "iw-item-how" }, item.how),
-      ),
-    );
-    row.dataset.id = String(id);
-    if (!live) return row;
-    if (item.strength !== null) row.append(this.strength(item));
-    const tool = (
-      label: string,
-      icon: string,
-      name: string,
-      disabled: boolean,
-      call: () => void,
-    ) => {
-      const el = button(`${label}: ${text}`, call, { icon, title: label });
-      el.disabled = disabled;
-      el.dataset.control = name;
-      return el;
-    };
-    const move = (by: -1 | 1) => {
-      const to = moved(index, by, this.items.length);
-      if (to >= 0) this.act("move", { id, to }, `${text} moved to place ${to + 1}`);
-    };
-    row.append(
-      h(
-        "span",
-        { class: "iw-item-tools" },
-        tool("Move up", "↑", "up", index === 0, () => move(-1)),
-        tool("Move down", "↓", "down", index === this.items.length - 1, () => move(1)),
-        tool("Duplicate", "+", "copy", false, () =>
-          this.act("duplicate", { id }, `${text} duplicated`),
-        ),
-        tool("Remove", "×", "remove", false, () => this.act("remove", { id }, `${text} removed`)),
-      ),
-    );
-    row.addEventListener("keydown", (event) => {
-      if (!event.altKey || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
-      event.preventDefault();
-      event.stopPropagation();
-      move(event.key === "ArrowUp" ? -1 : 1);
-    });
-    return row;
-  }
-
-  private strength(item: Item): HTMLElement {
-    const value = item.strength ?? 0;
-    const reach = Math.max(2, Math.ceil(Math.abs(value) * 2));
-    const bar = h("input", {
-      type: "range",
-      class: "iw-slider",
-      min: -reach,
-      max: reach,
-      step: reach / 100,
-      "aria-label": `Strength of ${item.text}`,
-    });
-    const input = h("input", {
-      type: "number",
-      class: "iw-number",
-      step: "any",
-      "aria-label": `Strength of ${item.text}, number`,
-    });
-    bar.value = input.value = String(Number(value.toPrecision(6)));
-    bar.dataset.control = "bar";
-    input.dataset.control = "number";
-    bar.addEventListener("input", () => (input.value = bar.value));
-    const send = (raw: string) => {
-      const next = Number(raw);
-      if (raw.trim() !== "" && Number.isFinite(next)) {
-        this.act("strength", { id: item.id, value: next }, `${item.kind} ${item.where} ${next}`);
-      } else input.value = String(value);
-    };
-    bar.addEventListener("change", () => send(bar.value));
-    input.addEventListener("change", () => send(input.value));
-    return h("span", { class: "iw-item-strength" }, bar, input);
-  }
 }
-
-const sameShape = (a: readonly Item[], b: readonly Item[]): boolean =>
-  a.length === b.length && a.every((item, i) => item.id === b[i]?.id);

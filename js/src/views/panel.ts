@@ -1,17 +1,31 @@
 // The session: model, device, memory, what runs, what is done to the model.
 import { button } from "../core/controls.js";
-import { h, plural } from "../core/dom.js";
+import { download } from "../core/copying.js";
+import { h, plural, signed, visible } from "../core/dom.js";
 import { defineView, type View } from "../core/view.js";
 import { countText } from "../modules/tree.js";
 import { bytesText } from "../panel/format.js";
-import { InterventionList, type Item } from "../panel/interventions.js";
+import { InterventionList } from "../panel/interventions.js";
 import { meter, progress } from "../panel/meter.js";
+import type { Item } from "../panel/row.js";
 
 const KEYS = [
   ["Tab", "next control"],
   ["Space", "switch an intervention on or off"],
   ["Alt ↑ ↓", "move an intervention"],
+  ["Delete", "on a switch: remove the intervention"],
 ] as const;
+
+/** The logit difference of the last prompt with answer and foil (session/metric.py). */
+interface Reading {
+  name: string;
+  prompt: string;
+  answer: string;
+  foil: string;
+  base: number;
+  before: number;
+  now: number;
+}
 
 interface Job {
   id: number;
@@ -29,18 +43,21 @@ class PanelView {
   private readonly count = h("h4", { class: "iw-section" });
   private readonly tools = h("span", { class: "iw-item-tools" });
   private readonly empty = h("p", { class: "iw-hint" });
+  private readonly metric = h("div", { class: "iw-metric" });
   private noted = "";
 
   constructor(private readonly view: View) {
     this.items = new InterventionList(
-      (name, payload, said) => this.act(name, payload, said),
+      (name, payload) => this.act(name, payload),
       () => this.live,
+      view.signal,
     );
     view.body.append(
       this.facts,
       h("div", { class: "iw-section-row" }, this.count, this.tools),
       this.items.el,
       this.empty,
+      this.metric,
       this.jobs,
     );
     view.onSpec(() => this.show());
@@ -51,7 +68,7 @@ class PanelView {
     return Boolean(this.view.spec.live) && !this.view.spec.closed;
   }
 
-  private act(name: string, payload: Record<string, unknown>, said: string): void {
+  private act(name: string, payload: Record<string, unknown>, said = ""): void {
     const { view } = this;
     view.guard(async () => {
       try {
@@ -78,7 +95,30 @@ class PanelView {
         : "None.";
     this.empty.hidden = items.length > 0;
     this.items.show(items);
+    this.showMetric(this.view.spec.metric);
     this.showTools(items);
+  }
+
+  private showMetric(reading: Reading | null | undefined): void {
+    this.metric.hidden = !reading;
+    if (!reading) return;
+    const { name, prompt, answer, foil, base, now } = reading;
+    const moved = base.toFixed(2) !== now.toFixed(2);
+    this.metric.replaceChildren(
+      h("span", { class: "iw-metric-name" }, `${name[0]?.toUpperCase()}${name.slice(1)}`),
+      h(
+        "span",
+        { class: "iw-metric-value" },
+        moved ? h("span", { class: "iw-quiet" }, `${fixed(base)} → `) : "",
+        h("strong", {}, fixed(now)),
+        moved ? h("span", { class: "iw-metric-change" }, ` (${signed(now - base)})`) : "",
+      ),
+      h(
+        "span",
+        { class: "iw-quiet iw-metric-prompt", title: prompt },
+        h("bdi", {}, `“${visible(answer)}” against “${visible(foil)}” after “${tail(prompt)}”`),
+      ),
+    );
   }
 
   /** Only when they changed: the panel is shown again five times a second while work runs. */
@@ -123,7 +163,10 @@ class PanelView {
     ];
     if (memory.total) {
       rows.push(
-        ...row("Memory", meter("Device memory", memory.total - (memory.free ?? 0), memory.total)),
+        ...row(
+          onGpu(spec.device) ? "GPU memory" : "Memory",
+          meter("Device memory", memory.total - (memory.free ?? 0), memory.total),
+        ),
       );
     }
     rows.push(...row("Ran", plural(spec.forward_passes ?? 0, "forward pass")));
@@ -174,7 +217,7 @@ class PanelView {
       "aria-hidden": "true",
     });
     load.addEventListener("change", () => this.load(load));
-    const all = button("Remove all", () => this.act("reset", {}, "All interventions removed"));
+    const all = button("Remove all", () => this.act("reset", {}));
     const save = button(
       "Save",
       this.view.guard(() => this.save()),
@@ -192,9 +235,7 @@ class PanelView {
   private async save(): Promise<void> {
     const { interventions } = await this.view.request("save");
     const text = JSON.stringify(interventions, null, 2);
-    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-    h("a", { href: url, download: "interventions.json" }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 1000);
+    download("interventions.json", "application/json", `${text}\n`);
     this.view.say("Interventions saved");
   }
 
@@ -215,6 +256,13 @@ class PanelView {
     })();
   }
 }
+
+const fixed = (x: number): string => x.toFixed(2).replace("-", "−");
+
+const onGpu = (device: unknown): boolean => /^(cuda|mps)/.test(String(device));
+
+/** The end of a prompt, where what matters stands. */
+const tail = (text: string): string => visible(text.length > 60 ? `…${text.slice(-58)}` : text);
 
 const join = (parts: unknown[]): string => parts.filter(Boolean).join(" · ");
 

@@ -1,0 +1,23 @@
+"""Tiny random models that several tests open sessions on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from interp_widgets.session.session import Session
+
+
+def tiny_gpt2(seed: int = 0, **settings: Any) -> GPT2LMHeadModel:
+    """A GPT-2 with 3 layers of 2 heads, width 16, vocabulary 40 and 24 positions."""
+    torch.manual_seed(seed)
+    shape = {"n_layer": 3, "n_head": 2, "n_embd": 16, "vocab_size": 40, "n_positions": 24}
+    config = GPT2Config(**{**shape, "bos_token_id": 0, "eos_token_id": 0, **settings})
+    return GPT2LMHeadModel(config)
+
+
+def tiny_session(seed: int = 0, **options: Any) -> Session:
+    """A session called "tiny" on :func:`tiny_gpt2`; options go to the session."""
+    return Session(tiny_gpt2(seed), name="tiny", **options)
