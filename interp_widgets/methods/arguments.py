@@ -108,6 +108,8 @@ def encode(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     if _is_array(value):
         arrays[f"arg.{name}"] = value
         return {"$array": f"arg.{name}"}
+    if _is_linear(value):
+        value = [value.weight, value.bias]
     if isinstance(value, list | tuple | range):
         return [encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
@@ -237,6 +239,11 @@ def _is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or all(
         hasattr(value, a) for a in ("shape", "dtype", "device", "detach")
     )
+
+
+def _is_linear(value: Any) -> bool:
+    """Whether the value is a linear layer, which is no more than its weight and bias."""
+    return all(hasattr(value, a) for a in ("weight", "bias", "in_features", "out_features"))
 
 
 def _is_session(value: Any) -> bool:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run, method
 from interp_widgets.methods.readout import Readout
+from interp_widgets.methods.translators import Affine, translate, translators_of
 from interp_widgets.results.lens import LensResult
+from interp_widgets.session.errors import PromptError
 from interp_widgets.session.prompts import Prompt
+from interp_widgets.session.session import Session
 from interp_widgets.session.sites import Site
 
 CELLS = 2**21  # logits held at a time, a few times over: 8 MB in float32
@@ -20,13 +25,20 @@ LOWEST = -1e4  # log-probability of what a model rules out with −∞; its prob
 @method(
     "logit_lens",
     result="lens",
-    paper="nostalgebraist 2020, interpreting GPT: the logit lens",
+    paper="nostalgebraist 2020, interpreting GPT: the logit lens; with translators the tuned lens, "
+    "Belrose et al. 2023, arXiv:2303.08112",
     family="lens",
     unit="residual stream",
     cost="1 forward pass, and one unembedding per layer",
 )
 def logit_lens(
-    run: Run, prompt: Prompt, *, k: int = 10, positions: Sequence[int] | None = None
+    run: Run,
+    prompt: Prompt,
+    *,
+    k: int = 10,
+    positions: Sequence[int] | None = None,
+    pins: Sequence[object] | None = None,
+    translators: str | Sequence[object] | None = None,
 ) -> LensResult:
     """Read every layer's residual stream as a prediction.
 
@@ -43,6 +55,15 @@ def logit_lens(
         How many of the best tokens to keep per cell; 10 fills a hover card.
     positions
         Positions to read; default all. Fewer are cheaper on long prompts.
+    pins
+        Tokens whose probability is followed through layers and positions, in groups that are added
+        up: ``[[" Mary", "Mary"], [" John"]]``. A token is its text or id. Default: the prompt's
+        answer and foil.
+    translators
+        Makes it the tuned lens (arXiv:2303.08112): one affine map per row but the last, which adds
+        ``weight @ h + bias`` to the residual h before the readout, as the authors' library stores
+        them. A path of a safetensors file with ``<layer>.weight [d_model, d_model]`` and
+        ``<layer>.bias [d_model]``, or a list of ``(weight, bias)`` or ``torch.nn.Linear``.
 
     Returns
     -------
@@ -50,28 +71,34 @@ def logit_lens(
         ``ids``, ``probs``, ``logits`` ``[layer, position, k]``, best first; ``entropy`` and ``kl``
         (KL divergence from the final distribution to the cell's, as in arXiv:2303.08112 §3; nats)
         ``[layer, position]``; with an answer ``answer_rank`` (0 is the best), ``answer_prob``; with
-        a foil ``logit_difference``. ``layer`` 0 is the embedding, ``i + 1`` the output of block i.
+        a foil ``logit_difference``; with pins ``pin_ids [token]`` and ``pin_probs [token, layer,
+        position]``. ``layer`` 0 is the embedding, ``i + 1`` the output of block i.
 
     Raises
     ------
     SiteError
         When the model has no logits per position.
     ValueError
-        When ``k`` or a position is out of range.
+        When ``k`` or a position is out of range, or translators do not fit the model.
+    PromptError
+        When a pin is not one token.
 
     Examples
     --------
     >>> lens = iw.logit_lens(session.prompt("The capital of France is", answer=" Paris"))
     >>> lens.top(layer=-1, position=-1)[:3]
     """
-    readout = Readout.of(run.session, prompt)
-    n_layers = run.session.anatomy.n_layers
-    rows = [Site("resid_pre", 0), *(Site("resid_post", i) for i in range(n_layers))]
-    values = run.session.capture(prompt, [*rows, Site("logits")])
+    session = run.session
+    readout = Readout.of(session, prompt)
+    rows = _rows(session)
+    values = session.capture(prompt, [*rows, Site("logits")])
     final = values[Site("logits")]
     if not 1 <= k <= final.shape[-1]:
         raise ValueError(f"k={k}: give 1 to {final.shape[-1]:,}, the size of the vocabulary")
     kept = _positions(positions, len(prompt))
+    maps = translators_of(translators, len(rows) - 1, values[rows[0]].shape[-1])
+    groups = _pins(session, prompt, pins)
+    tracked = sorted({i for group in groups for i in group})
     chunk = max(1, CELLS // final.shape[-1])
     parts: list[dict[str, Tensor]] = []
     for start in range(0, len(kept), chunk):
@@ -81,13 +108,66 @@ def logit_lens(
         cells = []
         for i, row in enumerate(rows):
             run.progress(start * len(rows) + i * len(at), len(kept) * len(rows))
-            logits = own if i == n_layers else readout(values[row][at.to(values[row].device)])
-            cells.append(
-                read_cells(logits.to(own.device), log_final, k, prompt.answer, prompt.foil)
-            )
+            if i == len(rows) - 1:
+                logits = own
+            else:
+                residual = values[row][at.to(values[row].device)]
+                logits = readout(translate(maps, i, residual)).to(own.device)
+            cells.append(read_cells(logits, log_final, k, prompt.answer, prompt.foil, tracked))
         parts.append({name: torch.stack([c[name] for c in cells]) for name in cells[0]})
     arrays = {name: torch.cat([part[name] for part in parts], dim=1) for name in parts[0]}
-    return LensResult(arrays, _meta(run, prompt, kept, n_layers, arrays["ids"]))
+    if tracked:
+        arrays["pin_ids"] = torch.tensor(tracked, dtype=torch.int32)
+        arrays["pin_probs"] = arrays["pin_probs"].movedim(-1, 0).contiguous()
+    meta = _meta(run, prompt, kept, arrays["ids"], groups)
+    if maps:
+        meta["title"] = "Tuned lens"
+    result = LensResult(arrays, meta)
+    result.tracker = Tracker(
+        session, prompt, readout, maps, tuple(kept), session.interventions.to_json()
+    )
+    return result
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Reads any token off a lens that was made, at the cost of its row of the unembedding."""
+
+    session: Session
+    prompt: Prompt
+    readout: Readout
+    maps: list[Affine]
+    positions: tuple[int, ...]
+    interventions: list[dict[str, Any]]
+
+    def ids(self, text: str) -> list[int]:
+        """Return the tokens that a text means: as written, and with a space before it."""
+        found = []
+        for form in (text, f" {text}"):
+            try:
+                found.append(self.session.token_id(form))
+            except PromptError:
+                continue
+        return list(dict.fromkeys(found))
+
+    def string(self, token: int) -> str:
+        """Return a token as a person reads it."""
+        return self.session.token_string(token)
+
+    def logits(self, ids: Sequence[int]) -> Tensor:
+        """Return logits ``[token, layer, position]``."""
+        rows = _rows(self.session)
+        sites = [*rows, Site("logits")]
+        with torch.no_grad():
+            values = self.session.capture(self.prompt, sites, interventions=self.interventions)
+            final = values[Site("logits")]
+            at = torch.tensor(self.positions, device=final.device)
+            found = []
+            for i, row in enumerate(rows[:-1]):
+                residual = values[row][at.to(values[row].device)]
+                found.append(self.readout.tokens(translate(self.maps, i, residual), ids))
+            found.append(final[at][:, list(ids)].float())
+            return torch.stack([x.to(final.device) for x in found]).movedim(-1, 0)
 
 
 def read_cells(
@@ -96,14 +176,16 @@ def read_cells(
     k: int,
     answer: int | None = None,
     foil: int | None = None,
+    tracked: Sequence[int] = (),
 ) -> dict[str, Tensor]:
     """Summarise logits ``[position, vocabulary]`` beside the model's own log-probabilities.
 
     Returns
     -------
     dict
-        ``ids``, ``probs``, ``logits`` ``[position, k]``, ``entropy`` and ``kl`` ``[position]`` in
-        nats, and what answer and foil allow.
+        ``ids``, ``probs``, ``logits`` ``[position, k]``; ``entropy`` and ``kl`` in nats and
+        ``log_normalizer`` (log Σ exp logit) ``[position]``; what answer and foil allow; and
+        ``pin_probs [position, token]`` of the tracked tokens.
     """
     log_probs = log_softmax(logits)
     probs = log_probs.exp()
@@ -115,7 +197,10 @@ def read_cells(
         "logits": best,
         "entropy": -_dot(probs, log_probs),
         "kl": _dot(p_final, log_final) - _dot(p_final, log_probs),
+        "log_normalizer": torch.logsumexp(logits, dim=-1),
     }
+    if tracked:
+        cells["pin_probs"] = log_probs[:, list(tracked)].exp()
     if answer is not None:
         own = logits[:, answer]
         cells["answer_rank"] = (logits > own[:, None]).sum(-1).int()
@@ -145,18 +230,35 @@ def _positions(wanted: Sequence[int] | None, length: int) -> list[int]:
     return [int(i) % length for i in wanted]
 
 
+def _rows(session: Session) -> list[Site]:
+    n_layers = session.anatomy.n_layers
+    return [Site("resid_pre", 0), *(Site("resid_post", i) for i in range(n_layers))]
+
+
+def _pins(session: Session, prompt: Prompt, pins: Sequence[Any] | None) -> list[list[int]]:
+    if pins is None:
+        return [[i] for i in (prompt.answer, prompt.foil) if i is not None]
+    if isinstance(pins, str):
+        raise ValueError(f"pins is a list of groups of tokens, such as [[{pins!r}]]")
+    groups = [[p] if isinstance(p, str | int) else list(p) for p in pins]
+    return [[session.token_id(token) for token in group] for group in groups if group]
+
+
 def _meta(
-    run: Run, prompt: Prompt, positions: list[int], n_layers: int, ids: Tensor
-) -> dict[str, object]:
+    run: Run, prompt: Prompt, positions: list[int], ids: Tensor, groups: list[list[int]]
+) -> dict[str, Any]:
     session = run.session
     shown = {int(i) for i in ids.unique().tolist()}
     shown.update(i for i in (prompt.answer, prompt.foil) if i is not None)
+    shown.update(i for group in groups for i in group)
+    sites = [str(site) for site in _rows(session)]
     return {
         "tokens": [prompt.tokens[i] for i in positions],
         "positions": positions,
-        "layers": ["embed", *map(str, range(n_layers))],
-        "sites": ["resid_pre.0", *(f"resid_post.{i}" for i in range(n_layers))],
+        "layers": ["embed", *map(str, range(len(sites) - 1))],
+        "sites": sites,
         "strings": {str(i): session.token_string(i) for i in sorted(shown)},
+        "pins": groups,
         "answer": prompt.answer,
         "foil": prompt.foil,
     }

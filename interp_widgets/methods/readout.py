@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,11 +51,22 @@ class Readout:
     def __call__(self, residual: Tensor) -> Tensor:
         """Return logits ``[..., vocabulary]`` in float32 for residuals ``[..., d_model]``."""
         for step in self.steps:
-            parameter = next(step.parameters(), None)
-            if parameter is not None:
-                residual = residual.to(parameter.device, parameter.dtype)
-            residual = step(residual)
-        logits = residual.float() * self.scale
+            residual = step(_beside(step, residual))
+        return self._end(residual)
+
+    def tokens(self, residual: Tensor, ids: Sequence[int]) -> Tensor:
+        """Return the logits of some tokens only, ``[..., token]``; cheap where the head is linear."""
+        *before, head = self.steps
+        if not isinstance(head, nn.Linear):
+            return self(residual)[..., list(ids)]
+        for step in before:
+            residual = step(_beside(step, residual))
+        at = torch.as_tensor(list(ids), device=head.weight.device)
+        bias = None if head.bias is None else head.bias[at]
+        return self._end(nn.functional.linear(_beside(head, residual), head.weight[at], bias))
+
+    def _end(self, logits: Tensor) -> Tensor:
+        logits = logits.float() * self.scale
         if self.softcap is not None:
             logits = torch.tanh(logits / self.softcap) * self.softcap
         return logits
@@ -118,6 +129,11 @@ class Readout:
             for steps in ((*norm, head), (head,)):
                 yield cls(steps, softcap, scale)
             path = path.rpartition(".")[0]
+
+
+def _beside(step: nn.Module, residual: Tensor) -> Tensor:
+    parameter = next(step.parameters(), None)
+    return residual if parameter is None else residual.to(parameter.device, parameter.dtype)
 
 
 def _gap(readout: Callable[[Tensor], Tensor], residual: Tensor, logits: Tensor) -> float:

@@ -5,7 +5,6 @@ import { Camera } from "../src/heatmap/camera.js";
 import { axisLabel, entry, thin } from "../src/heatmap/labels.js";
 import { type HeatmapSpec, Slice } from "../src/heatmap/model.js";
 import { short } from "../src/heatmap/paint.js";
-import { percent, ranked } from "../src/lens/words.js";
 import view from "../src/views/heatmap.js";
 import { FakeModel, SPEC, settle, view32 } from "./fake-model.js";
 
@@ -145,23 +144,6 @@ describe("labels", () => {
       "+3.0",
     ]);
     expect(short(0.5, sequential(palettes.light, 0, 1))).toBe("0.50");
-  });
-});
-
-describe("the lens", () => {
-  it("ranks the tokens of a cell of a grid that is not square", () => {
-    const ids = { data: Int32Array.from([1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3]), shape: [2, 3, 2] };
-    const probs = { data: new Float32Array(12).fill(0.25), shape: [2, 3, 2] };
-    const strings = { "2": " Mary", "3": " John" };
-    expect(ranked({ ids, probs, strings }, 1, 2)).toEqual([
-      [" Mary", 0.25],
-      [" John", 0.25],
-    ]);
-    expect(ranked({ ids, probs, strings }, 0, 0)[0]![0]).toBe("#1");
-  });
-
-  it("does not round a small probability to nothing", () => {
-    expect([0, 0.0002, 0.1234].map(percent)).toEqual(["0.0 %", "<0.1 %", "12.3 %"]);
   });
 });
 

@@ -115,6 +115,13 @@ export class Board {
     return this.camera.box(this.row(row), col);
   }
 
+  /** The data cell under a point of the window. */
+  cellAt(clientX: number, clientY: number): { row: number; col: number } | null {
+    const frame = this.plot.getBoundingClientRect();
+    const cell = this.camera.cellAt(clientX - frame.left, clientY - frame.top);
+    return cell && { row: this.row(cell.row), col: cell.col };
+  }
+
   // State.
 
   set(patch: HeatmapState): void {

@@ -16,7 +16,8 @@ export interface HeatmapSpec extends CommonSpec {
   dims: string[];
   sizes: Record<string, number>;
   labels: Record<string, string[]>;
-  numbers: { layer?: number[] };
+  /** The model's own numbers of a dim's entries, where they are not their indices. */
+  numbers: Record<string, number[]>;
   quantity: string;
   selects: Record<string, keyof SelectionValue>;
   targets: Target[];
@@ -92,14 +93,13 @@ export class Slice {
 
   /** The model's own number of a dim's entry; null where it has none (the embedding's row). */
   number(dim: string, index: number): number | null {
-    if (dim !== "layer") return index;
-    const n = this.spec.numbers.layer?.[index] ?? index;
+    const n = this.spec.numbers[dim]?.[index] ?? index;
     return n < 0 ? null : n;
   }
 
   indexOf(dim: string, number: number | null): number | null {
     if (number === null || number === undefined) return null;
-    const numbers = dim === "layer" ? this.spec.numbers.layer : undefined;
+    const numbers = this.spec.numbers[dim];
     const index = numbers ? numbers.indexOf(number) : number;
     return index >= 0 && index < (this.spec.sizes[dim] ?? 0) ? index : null;
   }
