@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from interp_widgets.methods.attention import attention
 from interp_widgets.methods.catalogue import Run, method
 from interp_widgets.methods.rows import in_chunks, scores_of_inputs
-from interp_widgets.methods.target import Target
+from interp_widgets.methods.target import Metric, Target
 from interp_widgets.results.attention import AttentionResult
 from interp_widgets.results.tokens import TokensResult
 from interp_widgets.session.prompts import Prompt
@@ -40,7 +40,10 @@ def attribute(
     *,
     method: Method = "gradient_x_input",
     target: str | int | None = None,
+    foil: str | int | None = None,
+    metric: Metric | None = None,
     position: int = -1,
+    targets: Sequence[int] | Literal["all"] | None = None,
     steps: int = 32,
     baseline: Literal["zero", "mean"] | int = "zero",
 ) -> TokensResult:
@@ -59,11 +62,20 @@ def attribute(
         attention averaged over heads, with half a weight for the residual connection; it explains
         no particular target.
     target
-        Token (text or id) whose logit is explained. None: the logit difference of the prompt's
-        answer over its foil; without a foil the answer's logit; without an answer the logit of the
-        model's top token.
+        Token (text or id) that is explained. None: the prompt's answer; without one the model's top
+        token.
+    foil
+        Token that it is contrasted with: why the target *rather than* this one (arXiv:2202.10419).
+        None: the prompt's foil, unless a target is given.
+    metric
+        What is explained: ``"logit_difference"`` (default with a foil), ``"logit"`` (default
+        without), ``"log_probability"`` or ``"probability"``.
     position
         Where the target is read; −1, the last position.
+    targets
+        Positions of the prompt's own tokens to explain, each as the model predicts it from the
+        position before, in the place of one target: a channel per position, the attribution matrix
+        of a text. ``"all"``: every position but the first. A ``foil`` is the same for all.
     steps
         Points of the Gauss–Legendre quadrature of integrated gradients, 32 by default; whether they
         suffice is told by ``result.meta["completeness_gap"]``, and by a note when it is above 5 %.
@@ -76,14 +88,16 @@ def attribute(
     Returns
     -------
     TokensResult
-        ``values [1, position]`` in logits (rollout: shares that add up to 1). ``meta`` has
+        ``values [1, position]``, with targets ``[target, position]``, in units of the metric
+        (rollout: shares that add up to 1). ``meta`` has ``targets`` (their positions) or
         ``score`` and, where the baseline was run, ``baseline_score`` and ``completeness_gap``: the
         sum of the attributions minus (score − baseline score).
 
     Raises
     ------
     ValueError
-        For a position or number of steps out of range, or a target for the rollout.
+        For a position or number of steps out of range, or a target for the rollout; when target
+        and foil are the same token, or both ``target`` and ``targets`` are given.
     SiteError
         When the model has no logits or, for the rollout, no attention.
 
@@ -94,39 +108,93 @@ def attribute(
     if steps < 1:
         raise ValueError(f"steps={steps}: give at least 1; 32 is the default")
     if method == "attention_rollout":
-        if target is not None:
+        if target is not None or foil is not None or targets is not None:
             raise ValueError(
                 "attention rollout follows attention alone and explains no particular target; "
-                "leave target out, or choose another method"
+                "leave target, foil and targets out, or choose another method"
             )
         return _rollout(run, prompt, position)
     session = run.session
     session.anatomy.locate("logits")
-    aim = Target.of(session, prompt, target, position=position)
+    aims, at = _aims(run, prompt, target, foil, metric, position, targets)
     site = _input_site(run, prompt)
     x = session.capture(prompt, site)[site]
     base = _baseline(run, prompt, site, x, baseline)
-    case = _Case(run, prompt, site, aim, x, base)
-    values, meta = {
+    explain: Callable[[_Case], tuple[Tensor, dict[str, Any]]] = {
         "gradient_x_input": _gradient_x_input,
         "integrated_gradients": lambda case: _integrated_gradients(case, steps),
         "occlusion": _occlusion,
-    }[method](case)
+    }[method]
+    found = []
+    for i, aim in enumerate(aims):
+        run.progress(i, len(aims))
+        found.append(explain(_Case(run, prompt, site, aim, x, base, (i, len(aims)))))
+    title = method.replace("_", " ").capitalize().replace(" x ", " × ")
+    name = method.replace("_", " ")
+    meta = dict(found[0][1]) if at is None else _of_targets(prompt, at, [m for _, m in found])
     return TokensResult(
-        {"values": values[None].float()},
+        {"values": torch.stack([values for values, _ in found]).float()},
         {
             "tokens": list(prompt.tokens),
-            "channels": [method.replace("_", " ")],
-            "quantity": f"attribution in {aim.unit}",
+            "channels": [name],
+            "quantity": f"attribution in {aims[0].unit}",
             "signed": True,
-            "target": aim.label,
+            "target": aims[0].label,
             "method": method,
             "baseline": baseline,
             "position": position,
-            "title": method.replace("_", " ").capitalize().replace(" x ", " × "),
+            "title": title,
             **meta,
         },
     )
+
+
+def _aims(
+    run: Run,
+    prompt: Prompt,
+    target: str | int | None,
+    foil: str | int | None,
+    metric: Metric | None,
+    position: int,
+    targets: Sequence[int] | Literal["all"] | None,
+) -> tuple[list[Target], list[int] | None]:
+    """Return what is explained, and the positions of the prompt's own tokens if it is those."""
+    if targets is None:
+        return [Target.of(run.session, prompt, target, metric, position, foil)], None
+    if target is not None:
+        raise ValueError("give either target, one token, or targets, positions of the prompt")
+    length = len(prompt)
+    at = list(range(1, length)) if targets == "all" else [int(p) % length for p in targets]
+    given = [] if targets == "all" else list(targets)
+    if not at or 0 in at or any(not -length <= p < length for p in given):
+        raise ValueError(
+            f"targets={targets}: give positions from 1 to {length - 1}; each token is read off the "
+            "position before it"
+        )
+    if not prompt.ids:
+        raise ValueError("this input has no tokens of its own to explain; give target instead")
+    of = Target.of
+    return [of(run.session, prompt, prompt.ids[p], metric, p - 1, foil) for p in at], at
+
+
+def _of_targets(prompt: Prompt, at: list[int], metas: list[dict[str, Any]]) -> dict[str, Any]:
+    notes = [f"{prompt.tokens[p]!r} ({p})" for p, m in zip(at, metas, strict=True) if "note" in m]
+    meta: dict[str, Any] = {
+        "channels": [f"{p} {prompt.tokens[p]}" for p in at],
+        "channel_name": "Target",
+        "targets": at,
+        "target": "each token of the text, from those before it",
+        "score": [m["score"] for m in metas],
+    }
+    if "completeness_gap" in metas[0]:
+        meta["completeness_gap"] = [m["completeness_gap"] for m in metas]
+    if notes:
+        meta["note"] = (
+            "the attributions do not add up to the score for "
+            f"{', '.join(notes[:5])}{' …' if len(notes) > 5 else ''}: take more steps, or another "
+            "baseline"
+        )
+    return meta
 
 
 @dataclass(frozen=True)
@@ -139,6 +207,7 @@ class _Case:
     target: Callable[[Tensor], Tensor]
     x: Tensor
     base: Tensor
+    part: tuple[int, int] = (0, 1)
 
     def scores(self, inputs: Tensor) -> Tensor:
         return scores_of_inputs(
@@ -168,7 +237,7 @@ def _integrated_gradients(case: _Case, steps: int) -> tuple[Tensor, dict[str, An
         part = share[rows.start : rows.stop].to(slopes.device, slopes.dtype)
         return (part[:, None, None] * slopes).sum(0, keepdim=True)
 
-    average = in_chunks(case.run, steps, len(case.prompt), work).sum(0)
+    average = in_chunks(case.run, steps, len(case.prompt), work, case.part).sum(0)
     values = (average * along).sum(-1)
     score, base = case.scores(torch.stack([case.x, case.base])).tolist()
     gap = float(values.sum()) - (score - base)
@@ -190,7 +259,7 @@ def _occlusion(case: _Case) -> tuple[Tensor, dict[str, Any]]:
         return case.scores(inputs)
 
     score = case.scores(case.x[None])
-    drops = score - in_chunks(case.run, len(case.prompt), len(case.prompt), work)
+    drops = score - in_chunks(case.run, len(case.prompt), len(case.prompt), work, case.part)
     return drops, {"score": float(score[0])}
 
 

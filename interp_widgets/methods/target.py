@@ -78,6 +78,7 @@ class Target:
         token: str | int | None = None,
         metric: Metric | None = None,
         position: int = -1,
+        foil: str | int | None = None,
     ) -> Target:
         """Choose what to explain.
 
@@ -86,39 +87,53 @@ class Target:
         session, prompt
             The prompt's answer and foil are the first choice.
         token
-            A token instead: its logit.
+            A token instead of the prompt's answer; the prompt's foil does not count then.
         metric
             None: the logit difference with answer and foil, else the logit. Without an answer it is
             the model's own top token that is explained.
         position
             Where to read it.
+        foil
+            A token instead of the prompt's foil: why the answer rather than this.
 
         Raises
         ------
         ValueError
-            When the position is not in the prompt, or a logit difference lacks answer or foil.
+            When the position is not in the prompt, a logit difference lacks answer or foil, or
+            answer and foil are the same token.
         """
         if not -len(prompt) <= position < len(prompt):
             raise ValueError(f"there is no position {position} in a prompt of {len(prompt)} tokens")
-        answer, foil = prompt.answer, prompt.foil
+        answer, against = prompt.answer, prompt.foil
         if token is not None:
-            answer, foil = session.token_id(token), None
+            answer, against = session.token_id(token), None
+        if foil is not None:
+            against = session.token_id(foil)
+            if answer is None:
+                answer = _top(session, prompt, position)
         if metric is None:
-            metric = "logit" if answer is None or foil is None else "logit_difference"
-        if metric == "logit_difference" and (answer is None or foil is None):
+            metric = "logit" if answer is None or against is None else "logit_difference"
+        if metric == "logit_difference" and (answer is None or against is None):
             raise ValueError(
                 "a logit difference needs an answer and a foil: "
                 'session.prompt(text, answer=" Mary", foil=" John"); or choose metric="logit"'
             )
         if answer is None:
-            logits = session.capture(prompt, Site("logits"))[Site("logits")]
-            answer = int((logits[position] if logits.ndim > 1 else logits).argmax())
+            answer = _top(session, prompt, position)
         if metric != "logit_difference":
-            foil = None
+            against = None
+        if against == answer:
+            raise ValueError("answer and foil are the same token: their difference is always zero")
         label = f"{metric.replace('_', ' ')} of {_name(session, prompt, answer)}"
-        if foil is not None:
-            label += f" over {_name(session, prompt, foil)}"
-        return cls(metric, answer, foil, position, label)
+        if against is not None:
+            label += f" over {_name(session, prompt, against)}"
+        return cls(metric, answer, against, position, label)
+
+
+def _top(session: Session, prompt: Prompt, position: int) -> int:
+    """Return the model's own top token."""
+    logits = session.capture(prompt, Site("logits"))[Site("logits")]
+    return int((logits[position] if logits.ndim > 1 else logits).argmax())
 
 
 def _name(session: Session, prompt: Prompt, answer: int) -> str:

@@ -104,14 +104,12 @@ class LensResult(Result):
 
     def groups(self, pins: Iterable[Any]) -> list[list[int]]:
         """Return groups of token ids for tokens given as text, id, or lists of them."""
-        found = []
-        for pin in pins:
-            group: list[int] = []
-            for token in [pin] if isinstance(pin, str | int) else pin:
-                group.append(int(token) if isinstance(token, int) else self.token_ids(token)[0])
-            if group:
-                found.append(group)
-        return found
+        lists = [[pin] if isinstance(pin, str | int) else list(pin) for pin in pins]
+        return [
+            [t if isinstance(t, int) else self.token_ids(t)[0] for t in tokens]
+            for tokens in lists
+            if tokens
+        ]
 
     def track(self, ids: Sequence[int]) -> np.ndarray:
         """Return the probability of tokens in every cell, ``[token, layer, position]``.
