@@ -29,6 +29,7 @@ _PUBLIC = {
     "method": "interp_widgets.methods.catalogue",
     "load": "interp_widgets.results.base",
     "open_graph": "interp_widgets.results.open_graph",
+    "panels": "interp_widgets.figures.panels",
     "to_html": "interp_widgets.views.page",
 }
 _MODULES = {

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from interp_widgets.figures import latex
 from interp_widgets.figures.style import DIVERGING, VENUES, Style, luminance, style_for
 from interp_widgets.results.base import Result
 from interp_widgets.results.registry import FIGURES
@@ -21,9 +22,8 @@ from interp_widgets.results.registry import FIGURES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from interp_widgets.results.recipe import Recipe
 
-FORMATS = (".pdf", ".svg", ".png")
+FORMATS = (".pdf", ".svg", ".png", ".pgf")
 GLYPH_NOTE = "Some characters have no glyph in the fonts of this machine"
 
 
@@ -34,10 +34,10 @@ class Figure:
     ----------
     mpl
         The matplotlib figure, to change what you like before saving.
-    caption
-        What is shown, how it was made, and what was trimmed or pooled.
-    alt_text
-        What the picture shows, for a reader who cannot see it.
+    result, options
+        What was drawn, and with which options of its renderer.
+    notes
+        What a reader must know: what was left out, pooled, trimmed or marked.
 
     Examples
     --------
@@ -46,34 +46,46 @@ class Figure:
     """
 
     def __init__(
-        self, drawn: matplotlib.figure.Figure, result: Result, style: Style, notes: list[str]
+        self,
+        drawn: matplotlib.figure.Figure,
+        result: Result,
+        style: Style,
+        notes: list[str],
+        options: dict[str, Any] | None = None,
     ) -> None:
         self.mpl = drawn
+        self.result = result
         self.style = style
-        self.alt_text = result.alt_text()
         self.notes = notes
-        self._recipe: Recipe | None = result.recipe
-        self._title = result.title
-        self._frame = result.frame
-        self._signed = bool(getattr(result, "signed", False))
+        self.options = dict(options or {})
+
+    @property
+    def title(self) -> str:
+        """What is shown, in a few words; it stands in the file, never in the picture."""
+        return self.result.title
+
+    @property
+    def alt_text(self) -> str:
+        """What the picture shows, for a reader who cannot see it."""
+        return self.result.alt_text()
 
     @property
     def caption(self) -> str:
-        """A caption to start from: title, recipe, notes."""
-        parts = [self._title, *self.notes]
-        if self._recipe is not None:
-            parts.append(f"Made with {self._recipe}")
-        return " ".join(p if p.endswith(".") else f"{p}." for p in parts)
+        """A caption to start from: title, notes, how it was made."""
+        parts = [self.title, *self.notes]
+        if self.result.recipe is not None:
+            parts.append(f"Made with {self.result.recipe}")
+        return sentences(parts)
 
     @property
     def data(self) -> pd.DataFrame:
         """The numbers behind the figure."""
-        return self._frame()
+        return self.result.frame()
 
     @property
     def provenance(self) -> dict[str, Any]:
         """The recipe as a dict: method, arguments, model, interventions, seed, version."""
-        return asdict(self._recipe) if self._recipe is not None else {}
+        return asdict(self.result.recipe) if self.result.recipe is not None else {}
 
     def grey_report(self) -> dict[str, Any]:
         """Say whether the figure can be read in black and white.
@@ -84,30 +96,87 @@ class Figure:
             ``signed``; ``luminance`` of the darkest negative, zero and positive colour;
             ``second_code``: what tells the sign apart when the colour is gone.
         """
+        signed = bool(getattr(self.result, "signed", False))
         ends = {name: luminance(DIVERGING(x)) for name, x in (("-", 0.0), ("0", 0.5), ("+", 1.0))}
         marks = [n for n in self.notes if n.startswith("Negative")]
         return {
-            "signed": self._signed,
-            "luminance": {k: round(v, 3) for k, v in ends.items()} if self._signed else {},
+            "signed": signed,
+            "luminance": {k: round(v, 3) for k, v in ends.items()} if signed else {},
             "second_code": marks[0] if marks else None,
-            "legible": not self._signed or bool(marks),
+            "legible": not signed or bool(marks),
         }
 
     def save(self, path: str | Path, dpi: int = 300) -> Path:
-        """Write the figure as PDF, SVG or PNG, by the path's ending.
+        """Write the figure as PDF, SVG, PNG or PGF, by the path's ending.
 
         Parameters
         ----------
         path
-            Ends in ``.pdf``, ``.svg`` or ``.png``.
+            Ends in ``.pdf``, ``.svg``, ``.png`` or ``.pgf``. PGF text takes the fonts of the
+            document that inputs it, and needs LaTeX on this machine to measure them.
         dpi
             Pixels per inch of PNG files and of large heatmaps inside vector files.
+
+        Raises
+        ------
+        ValueError
+            For another ending.
+        RuntimeError
+            For PGF without LaTeX.
         """
         path = Path(path)
         if path.suffix not in FORMATS:
             raise ValueError(f"figures are saved as {', '.join(FORMATS)}, not {path.suffix!r}")
         self._write(path, path.suffix, dpi)
         return path
+
+    def latex(
+        self,
+        path: str | Path,
+        label: str | None = None,
+        caption: str | None = None,
+        place: str = "t",
+        dpi: int = 300,
+    ) -> str:
+        r"""Save the figure and return the LaTeX that shows it.
+
+        Parameters
+        ----------
+        path
+            Ends in ``.pdf``, ``.png`` or ``.pgf``; written into the LaTeX as you give it, so
+            give it as seen from the paper's main file.
+        label
+            What ``\ref`` calls the figure; ``fig:`` and the file's name by default.
+        caption
+            In place of :attr:`caption`, as plain text: special characters are escaped.
+        place
+            Where the float may stand, for example ``"t"`` or ``"htbp"``.
+        dpi
+            As in :meth:`save`.
+
+        Returns
+        -------
+        str
+            A ``figure`` environment (``figure*`` across two columns) with the alternative text,
+            an escaped caption, and the recipe as a comment. Needs ``graphicx``, or ``pgf``.
+
+        Examples
+        --------
+        >>> print(result.figure("icml").latex("figures/heads.pdf", label="fig:heads"))
+        """
+        path = Path(path)
+        if path.suffix == ".svg":
+            raise ValueError("LaTeX does not read SVG: give a path that ends in .pdf or .pgf")
+        self.save(path, dpi)
+        return latex.environment(
+            path,
+            label=label or f"fig:{path.stem}",
+            caption=self.caption if caption is None else caption,
+            alt=self.alt_text,
+            recipe=json.dumps(self.provenance),
+            style=self.style,
+            place=place,
+        )
 
     def png(self, dpi: int = 100) -> bytes:
         """Return the figure as PNG bytes."""
@@ -118,7 +187,11 @@ class Figure:
     def _write(self, target: Path | io.BytesIO, suffix: str, dpi: int) -> None:
         with mpl.rc_context(self.style.rc), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            self.mpl.savefig(target, format=suffix[1:], dpi=dpi, metadata=self._metadata(suffix))
+            if isinstance(target, Path) and suffix == ".pgf":
+                latex.save_pgf(self.mpl, target, dpi, json.dumps(self.provenance))
+            else:
+                metadata = self._metadata(suffix)
+                self.mpl.savefig(target, format=suffix[1:], dpi=dpi, metadata=metadata)
         for warning in caught:
             text = str(warning.message)
             if not text.startswith("Glyph "):
@@ -129,64 +202,85 @@ class Figure:
                 self.notes.append(GLYPH_NOTE)
 
     def _metadata(self, suffix: str) -> dict[str, Any]:
-        recipe = json.dumps(self.provenance)
+        recipe, alt = json.dumps(self.provenance), self.alt_text
         if suffix == ".pdf":
             return {
-                "Title": self._title,
-                "Subject": self.alt_text,
+                "Title": self.title,
+                "Subject": alt,
                 "Keywords": recipe,
                 "Creator": "interp_widgets",
                 "CreationDate": None,
             }
         if suffix == ".svg":
-            return {
-                "Title": self._title,
-                "Description": self.alt_text,
-                "Keywords": recipe,
-                "Date": None,
-            }
-        return {"Title": self._title, "Description": self.alt_text, "Recipe": recipe}
+            return {"Title": self.title, "Description": alt, "Keywords": recipe, "Date": None}
+        return {"Title": self.title, "Description": alt, "Recipe": recipe}
 
     def _repr_png_(self) -> bytes:
         return self.png()
 
     def __repr__(self) -> str:
         width, height = self.mpl.get_size_inches()
-        return f"Figure({self._title!r}, {width:.2f} × {height:.2f} in, {self.style.venue.name})"
+        return f"Figure({self.title!r}, {width:.2f} × {height:.2f} in, {self.style.venue.name})"
+
+
+def sentences(parts: list[str]) -> str:
+    """Join phrases into sentences."""
+    return " ".join(p if p.endswith((".", "!", "?")) else f"{p}." for p in parts if p)
 
 
 Draw = Callable[..., matplotlib.figure.Figure]
 
 
-def renderer(kind: str) -> Callable[[Draw], Callable[..., Figure]]:
+class Renderer:
+    """What draws one kind of result: called by a result for a figure, by panels for a region."""
+
+    formats = tuple(suffix[1:] for suffix in FORMATS if suffix != ".pgf")
+    venues = tuple(VENUES)
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+        self.__doc__ = draw.__doc__
+        self.__module__ = draw.__module__
+
+    def __call__(
+        self,
+        result: Result,
+        venue: str | None = None,
+        width: str | float = "column",
+        **options: Any,
+    ) -> Figure:
+        """Draw ``result`` as a figure of its own."""
+        style = style_for(venue, width)
+        notes: list[str] = []
+        with mpl.rc_context(style.rc):
+            drawn = self.draw(result, style, notes, **options)
+            FigureCanvasAgg(drawn)
+        return Figure(drawn, result, style, notes, options)
+
+
+def renderer(kind: str) -> Callable[[Draw], Renderer]:
     """Register ``draw(result, style, notes, **options)`` as the figure of a kind of result.
 
-    ``draw`` returns a matplotlib figure of the style's width and appends to ``notes`` whatever a
+    ``draw`` returns the figure that :func:`new_figure` gave it and appends to ``notes`` whatever a
     reader must know: what was left out, pooled, trimmed or marked.
     """
 
-    def add(draw: Draw) -> Callable[..., Figure]:
-        def make(
-            result: Result, venue: str | None = None, width: str | float = "column", **options: Any
-        ) -> Figure:
-            style = style_for(venue, width)
-            notes: list[str] = []
-            with mpl.rc_context(style.rc):
-                drawn = draw(result, style, notes, **options)
-                FigureCanvasAgg(drawn)
-            return Figure(drawn, result, style, notes)
-
-        make.formats = tuple(suffix[1:] for suffix in FORMATS)  # type: ignore[attr-defined]
-        make.venues = tuple(VENUES)  # type: ignore[attr-defined]
-        make.__doc__ = draw.__doc__
-        make.__name__ = draw.__name__
-        make.__module__ = draw.__module__
-        FIGURES.register(kind)(make)
-        return make
+    def add(draw: Draw) -> Renderer:
+        made = Renderer(draw)
+        FIGURES.register(kind)(made)
+        return made
 
     return add
 
 
-def new_figure(style: Style, height: float) -> matplotlib.figure.Figure:
-    """Return an empty figure of the style's exact width and ``height`` inches."""
-    return matplotlib.figure.Figure(figsize=(style.width, height))
+def new_figure(style: Style, height: float, *, fixed: bool = False) -> matplotlib.figure.Figure:
+    """Return what to draw on: the style's exact width and ``height`` inches, or a panel's region.
+
+    A figure is never higher than its venue's page and a panel is as high as its row, so ask
+    ``get_size_inches()`` where the size matters. A renderer that places things by inches says
+    ``fixed=True`` and gets its height.
+    """
+    if style.region is not None:
+        return style.region.top(height) if fixed else style.region
+    highest = height if fixed else min(height, style.venue.height)
+    return matplotlib.figure.Figure(figsize=(style.width, highest))

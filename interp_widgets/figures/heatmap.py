@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
+from matplotlib.patches import Polygon, Rectangle
 
 from interp_widgets.figures.labels import thin
 from interp_widgets.figures.style import HATCH_NEGATIVE, Style
+from interp_widgets.results.base import to_numpy
+from interp_widgets.results.planes import pooled
 
 VECTOR_CELLS = 10_000
 """Up to this many cells are vector shapes; more are one embedded image."""
@@ -31,112 +35,140 @@ def limits(values: np.ndarray, *, signed: bool) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def pool(values: np.ndarray, rows: int, cols: int) -> np.ndarray:
-    """Shrink to at most ``rows × cols`` by keeping the value of largest magnitude in each block."""
-    step_r = -(-values.shape[0] // rows)
-    step_c = -(-values.shape[1] // cols)
-    pad = (-values.shape[0] % step_r, -values.shape[1] % step_c)
-    padded = np.pad(values, ((0, pad[0]), (0, pad[1])), constant_values=np.nan)
-    blocks = padded.reshape(
-        padded.shape[0] // step_r, step_r, padded.shape[1] // step_c, step_c
-    ).transpose(0, 2, 1, 3)
-    flat = blocks.reshape(*blocks.shape[:2], -1)
-    pick = np.nanargmax(np.where(np.isnan(flat), -1.0, np.abs(flat)), axis=-1)
-    return np.take_along_axis(flat, pick[..., None], axis=-1)[..., 0]
-
-
 def draw_heatmap(
     ax: Axes,
-    values: np.ndarray,
+    values: Any,
     style: Style,
     *,
     signed: bool,
     vlim: tuple[float, float] | None = None,
+    mask: np.ndarray | None = None,
     rows: Sequence[str] | None = None,
     cols: Sequence[str] | None = None,
     marks: bool = True,
     notes: list[str] | None = None,
 ) -> Any:
-    """Draw ``values [row, column]``; returns the artist for a colour bar.
+    """Draw ``values [row, column]``, a tensor or array; returns the artist for a colour bar.
 
-    NaN is grey and crossed, infinities are marked with ∞, negative cells carry a minus sign (few
-    cells) or hatching (many), so that the sign survives printing in grey.
+    NaN is grey and crossed, infinities are marked with ∞, masked cells with a dot, cells beyond
+    ``vlim`` have a marked corner, negative cells carry a minus sign (few cells) or hatching (many),
+    so that the sign survives printing in grey.
     """
     notes = notes if notes is not None else []
-    values = np.asarray(values, dtype=np.float64)
     box = ax.get_position()
     width_in = style.width * max(box.width, 0.05)
-    most = int(width_in * 300)
+    most = int(width_in * (100 if style.screen else 300))
+    n_rows, n_cols = values.shape
     if max(values.shape) > 2 * most:
-        shape = values.shape
-        values = pool(values, most, most)
+        steps = -(-n_rows // most), -(-n_cols // most)
+        values = pooled(values, *steps, "max", signed=signed)
+        kept = "the largest magnitude" if signed else "the maximum"
         notes.append(
-            f"{shape[0]} × {shape[1]} cells pooled to {values.shape[0]} × {values.shape[1]}, "
-            "keeping the largest magnitude"
+            f"One dot is {kept} of {steps[0]} × {steps[1]} of {n_rows:,} × {n_cols:,} cells"
         )
-        rows = cols = None
+        mask = None
+    values = to_numpy(values).astype(np.float64)
     low, high = vlim or limits(values, signed=signed)
+    if style.scale is not None:
+        low, high = style.scale.limits(low, high, signed=signed)
     norm = Normalize(low, high, clip=True)
     cmap = style.cmap(signed=signed)
     shown = np.ma.masked_invalid(values)
-    if values.size <= VECTOR_CELLS:
+    pooled_away = values.shape != (n_rows, n_cols)
+    if values.size <= VECTOR_CELLS and not pooled_away:
         artist: Any = ax.pcolormesh(shown, cmap=cmap, norm=norm, edgecolors="none", linewidth=0)
-        ax.set_xlim(0, values.shape[1])
     else:
-        extent = (0, values.shape[1], 0, values.shape[0])
+        extent = (0, n_cols, n_rows, 0)
         artist = ax.imshow(
             shown,
             cmap=cmap,
             norm=norm,
-            origin="lower",
+            origin="upper",
             extent=extent,
             aspect="auto",
             interpolation="nearest",
         )
-    ax.set_ylim(values.shape[0], 0)
+    ax.set_xlim(0, n_cols)
+    ax.set_ylim(n_rows, 0)
     for side in ax.spines.values():
         side.set_visible(True)
         side.set_linewidth(style.line)
     ax.tick_params(length=0, pad=2)
-    _mark_nonfinite(ax, values, style, notes)
+    if not pooled_away:
+        _mark_nonfinite(ax, values, style, notes, mask)
+        _mark_beyond(ax, values, (low, high), notes)
     if marks and signed and (values < 0).any() and low < 0 < high:
-        _mark_negative(ax, values, high, style, notes)
-    _ticks(ax, style, rows, cols, values.shape)
+        _mark_negative(ax, values, high, style, notes, (n_rows, n_cols))
+    _ticks(ax, style, rows, cols, (n_rows, n_cols))
     return artist
 
 
-def _mark_nonfinite(ax: Axes, values: np.ndarray, style: Style, notes: list[str]) -> None:
+def _mark_nonfinite(
+    ax: Axes, values: np.ndarray, style: Style, notes: list[str], mask: np.ndarray | None
+) -> None:
     bad = ~np.isfinite(values)
     if not bad.any():
         return
+    masked = np.zeros_like(bad) if mask is None else np.asarray(mask, dtype=bool)
+    kinds = [
+        ("masked", "·", masked),
+        ("not a number", "×", np.isnan(values) & ~masked),
+        ("infinite", "∞", np.isposinf(values) & ~masked),
+        ("minus infinite", "−∞", np.isneginf(values) & ~masked),
+    ]
     words = []
-    if np.isnan(values).any():
-        words.append(f"{int(np.isnan(values).sum())} cells are not a number (×)")
-    if np.isinf(values).any():
-        words.append(f"{int(np.isinf(values).sum())} cells are infinite (∞)")
+    for word, sign, where in kinds:
+        count = int(where.sum())
+        if not count:
+            continue
+        words.append(f"{count} {'cell is' if count == 1 else 'cells are'} {word} ({sign})")
+        for r, c in np.argwhere(where)[:GLYPH_CELLS]:
+            ax.text(
+                c + 0.5,
+                r + 0.5,
+                sign,
+                ha="center",
+                va="center",
+                fontsize=style.small,
+                color="#555555",
+                clip_on=True,
+            )
     notes.append(" and ".join(words))
-    for r, c in np.argwhere(bad)[:GLYPH_CELLS]:
-        sign = "×" if np.isnan(values[r, c]) else ("∞" if values[r, c] > 0 else "-∞")
-        ax.text(
-            c + 0.5,
-            r + 0.5,
-            sign,
-            ha="center",
-            va="center",
-            fontsize=style.small,
-            color="#555555",
-            clip_on=True,
-        )
+
+
+def _mark_beyond(ax: Axes, values: np.ndarray, vlim: tuple[float, float], notes: list[str]) -> None:
+    """Mark a corner of cells that the colour scale does not reach."""
+    finite = np.isfinite(values)
+    slack = 1e-6 * (vlim[1] - vlim[0])
+    over, under = finite & (values > vlim[1] + slack), finite & (values < vlim[0] - slack)
+    count = int(over.sum() + under.sum())
+    if not count:
+        return
+    notes.append(f"{count} {'cell lies' if count == 1 else 'cells lie'} beyond the colour scale")
+    if count > GLYPH_CELLS:
+        return
+    for where, top in ((over, True), (under, False)):
+        for r, c in np.argwhere(where):
+            y = r if top else r + 1
+            inner = r + 0.35 if top else r + 0.65
+            corner = [(c + 1, y), (c + 0.65, y), (c + 1, inner)]
+            ax.add_patch(Polygon(corner, closed=True, facecolor="black", edgecolor="none"))
+    notes[-1] += " (marked corner)"
 
 
 def _mark_negative(
-    ax: Axes, values: np.ndarray, high: float, style: Style, notes: list[str]
+    ax: Axes,
+    values: np.ndarray,
+    high: float,
+    style: Style,
+    notes: list[str],
+    shape: tuple[int, int],
 ) -> None:
     strong = np.nan_to_num(values) < -0.25 * high
     if not strong.any():
         notes.append("Negative cells are weaker than a quarter of the scale and carry no mark")
         return
-    if values.size <= GLYPH_CELLS:
+    if values.size <= GLYPH_CELLS and values.shape == shape:
         for r, c in np.argwhere(strong):
             dark = values[r, c] < -0.55 * high
             ax.text(
@@ -151,8 +183,8 @@ def _mark_negative(
             )
         notes.append("Negative cells beyond a quarter of the scale carry a minus sign")
         return
-    y = np.arange(values.shape[0]) + 0.5
-    x = np.arange(values.shape[1]) + 0.5
+    y = (np.arange(values.shape[0]) + 0.5) * shape[0] / values.shape[0]
+    x = (np.arange(values.shape[1]) + 0.5) * shape[1] / values.shape[1]
     ax.contourf(
         x, y, strong.astype(float), levels=[0.5, 1.5], colors="none", hatches=[HATCH_NEGATIVE]
     )
@@ -181,10 +213,27 @@ def _ticks(
     ax.set_yticks([i + 0.5 for i in at], [rows[i] if rows else str(i) for i in at])
 
 
+def frame_cells(ax: Axes, cells: Iterable[tuple[int, int]]) -> None:
+    """Frame cells (row, column): black on white, so that the frame is seen on every colour."""
+    for row, col in cells:
+        for color, width in (("white", 2.4), ("black", 1.2)):
+            ax.add_patch(
+                Rectangle((col, row), 1, 1, fill=False, edgecolor=color, linewidth=width, zorder=3)
+            )
+
+
 def add_colorbar(ax: Any, artist: Any, style: Style, label: str) -> None:
-    """Put a slim colour bar beside ``ax``; the scale is always shown."""
+    """Put a slim colour bar beside ``ax``, or let panels draw the one they share."""
+    if style.scale is not None:
+        style.scale.bar(artist, label)
+        return
     figure = np.ravel(ax)[0].get_figure()
     bar = figure.colorbar(artist, ax=ax, fraction=0.05, pad=0.02, aspect=24)
     bar.outline.set_linewidth(style.line)
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
-    bar.set_label(label, fontsize=style.small)
+    bar.set_label(wrapped(label, 0.8 * figure.get_size_inches()[1], style), fontsize=style.small)
+
+
+def wrapped(label: str, inches: float, style: Style) -> str:
+    """Break a name into lines of at most ``inches``, so that it does not leave the figure."""
+    return fill(label, max(int(inches * 72 / (0.5 * style.small)), 16))

@@ -20,7 +20,7 @@ def draw(
         notes.append(f"The first {most} of {len(rows)} modules")
         rows = rows[:most]
     step = style.small / 72 * 1.6
-    figure = new_figure(style, (len(rows) + 1) * step)
+    figure = new_figure(style, (len(rows) + 1) * step, fixed=True)
     figure.set_layout_engine("none")
     height = figure.get_size_inches()[1]
     for i, (d, node) in enumerate([(0, None), *rows]):

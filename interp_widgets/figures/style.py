@@ -10,6 +10,8 @@ import matplotlib.font_manager
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from tueplots import figsizes, fontsizes
 
+from interp_widgets.figures.scale import SharedScale
+
 OKABE_ITO = {
     "black": "#000000",
     "blue": "#0072B2",
@@ -44,13 +46,15 @@ SANS = ["DejaVu Sans", *_WIDE]
 
 @dataclass(frozen=True)
 class Venue:
-    """Column and text width in inches, body fonts, and where the numbers come from."""
+    """Column and text width in inches, font sizes in points, and what fits on a page."""
 
     name: str
     column: float
     text: float
     fonts: dict[str, float]
     family: str = "serif"
+    height: float = 8.5
+    """What a page holds beside a caption; no figure is drawn higher."""
 
 
 def _venue(name: str, size: str, font: str, *, half: str | None = None) -> Venue:
@@ -76,6 +80,11 @@ _SCREEN_FONTS: dict[str, float] = {
     "ytick.labelsize": 9,
 }
 
+
+def _larger(points: float) -> dict[str, float]:
+    return {name: size + points for name, size in _SCREEN_FONTS.items()}
+
+
 VENUES = {
     "neurips": _venue("neurips", "neurips2024", "neurips2024"),
     "iclr": _venue("iclr", "iclr2024", "iclr2024"),
@@ -89,14 +98,11 @@ VENUES = {
     "colm": _venue("colm", "colm2026", "colm2026"),
     # tueplots has no ACL: 7.7 cm columns with a gap of 0.6 cm on A4.
     "acl": Venue("acl", 3.03, 6.30, _ACL_FONTS),
-    "slides": Venue(
-        "slides", 6.0, 12.0, {k: v + 4 for k, v in _SCREEN_FONTS.items()}, family="sans"
-    ),
-    "poster": Venue(
-        "poster", 10.0, 20.0, {k: v + 10 for k, v in _SCREEN_FONTS.items()}, family="sans"
-    ),
+    # Half and all of a 16:9 slide of 13.33 × 7.5 in, less its margins.
+    "slides": Venue("slides", 6.0, 12.0, _larger(8), family="sans", height=6.75),
+    "poster": Venue("poster", 10.0, 20.0, _larger(14), family="sans", height=30.0),
 }
-SCREEN = Venue("screen", 7.0, 9.0, _SCREEN_FONTS, family="sans")
+SCREEN = Venue("screen", 7.0, 9.0, _SCREEN_FONTS, family="sans", height=20.0)
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,10 @@ class Style:
     width: float
     venue: Venue
     rc: Any = field(repr=False)
+    region: Any = field(default=None, repr=False)
+    """The ``Region`` a panel is drawn in; None for a figure of its own."""
+    scale: SharedScale | None = field(default=None, repr=False)
+    """The colour scale that panels share; None where each has its own."""
 
     @property
     def screen(self) -> bool:

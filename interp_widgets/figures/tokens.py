@@ -47,7 +47,7 @@ def draw(
     n_lines = boxes[-1][1] + 1 if boxes else 1
     bar = 0.5
     height = n_lines * line + bar
-    figure = new_figure(style, height)
+    figure = new_figure(style, height, fixed=True)
     figure.set_layout_engine("none")
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set_xlim(0, style.width)

@@ -1,0 +1,310 @@
+"""Several results in one figure: panels with letters, one caption, and a shared colour scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any, Literal
+
+import matplotlib as mpl
+import matplotlib.figure
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from interp_widgets.figures.figure import Figure, sentences
+from interp_widgets.figures.heatmap import wrapped
+from interp_widgets.figures.labels import escape
+from interp_widgets.figures.scale import SharedScale
+from interp_widgets.figures.style import Style, style_for
+from interp_widgets.results.base import Result
+from interp_widgets.results.registry import FIGURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GAP = 0.12
+"""Inches between two panels."""
+BAR = 0.62
+"""Inches that a shared colour bar takes at the right, with its numbers and name, at 8 pt."""
+
+STRETCH = 2.0
+"""A panel grows to the height of its row, up to this many times its own."""
+
+
+class Region(matplotlib.figure.SubFigure):
+    """A part of a figure that a renderer may treat as a figure of its own."""
+
+    def get_size_inches(self) -> np.ndarray:
+        """Return width and height in inches."""
+        return np.asarray(self.bbox.size) / self.figure.dpi
+
+    def set_layout_engine(self, *_engine: Any, **_options: Any) -> None:
+        """Do nothing: the layout is that of the whole figure."""
+
+    def part(self, spec: Any) -> Region:
+        """Return the region at a place of a grid on this one."""
+        return _region(self, spec)
+
+    def top(self, height: float) -> Region:
+        """Return the top ``height`` inches, or the whole where it is lower."""
+        rest = float(self.get_size_inches()[1]) - height
+        if rest < 0.01:
+            return self
+        return self.part(self.add_gridspec(2, 1, height_ratios=[height, rest])[0])
+
+
+def _region(parent: Any, spec: Any) -> Region:
+    region = Region(parent, spec)
+    parent.subfigs.append(region)
+    return region
+
+
+@dataclass
+class Panel:
+    """What stands in one panel."""
+
+    result: Result
+    options: dict[str, Any]
+    letter: str
+    caption: str
+    width: float = 0.0
+    height: float = 0.0
+    notes: list[str] | None = None
+
+    def draw(self, style: Style, notes: list[str]) -> matplotlib.figure.Figure:
+        """Draw with the renderer of the result's kind."""
+        drawn: matplotlib.figure.Figure = FIGURES.get(self.result.kind).draw(
+            self.result, style, notes, **self.options
+        )
+        return drawn
+
+
+class PanelFigure(Figure):
+    """Several results in one figure; ``panels`` has them in reading order."""
+
+    def __init__(self, drawn: matplotlib.figure.Figure, panels: list[Panel], style: Style) -> None:
+        notes = [f"({p.letter}) {note}" for p in panels for note in p.notes or []]
+        super().__init__(drawn, panels[0].result, style, notes)
+        self.panels = panels
+
+    @property
+    def title(self) -> str:
+        """The titles of the panels."""
+        return "; ".join(dict.fromkeys(p.result.title for p in self.panels))
+
+    @property
+    def alt_text(self) -> str:
+        """What each panel shows, for a reader who cannot see it."""
+        return sentences([f"({p.letter}) {p.result.alt_text()}" for p in self.panels])
+
+    @property
+    def caption(self) -> str:
+        """A caption to start from: each panel's words and notes, then how they were made."""
+        parts = []
+        for p in self.panels:
+            parts += [f"({p.letter}) {p.caption or p.result.title}", *(p.notes or [])]
+        made = dict.fromkeys(str(p.result.recipe) for p in self.panels if p.result.recipe)
+        return sentences([*parts, *(f"Made with {recipe}" for recipe in made)])
+
+    @property
+    def data(self) -> pd.DataFrame:
+        """The numbers of all panels; the column ``panel`` has the letter."""
+        import pandas as pd
+
+        frames = [p.result.frame().assign(panel=p.letter) for p in self.panels]
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The recipe of each panel by its letter."""
+        from dataclasses import asdict
+
+        return {p.letter: asdict(p.result.recipe) if p.result.recipe else {} for p in self.panels}
+
+    def grey_report(self) -> dict[str, Any]:
+        """Say whether every panel can be read in black and white; the reports by letter."""
+        reports = {
+            p.letter: Figure(self.mpl, p.result, self.style, p.notes or []).grey_report()
+            for p in self.panels
+        }
+        return {
+            "signed": any(r["signed"] for r in reports.values()),
+            "legible": all(r["legible"] for r in reports.values()),
+            "panels": reports,
+        }
+
+
+def panels(
+    rows: Sequence[Sequence[Any]],
+    venue: str | None = None,
+    width: str | float = "text",
+    *,
+    share: Literal["rows", "all"] | None = None,
+    ratios: Sequence[Sequence[float]] | None = None,
+    captions: Sequence[Sequence[str]] | None = None,
+) -> PanelFigure:
+    """Put several results into one figure with letters (a), (b), (c).
+
+    Every panel is drawn at its final size, so text keeps its size and lines their width.
+
+    Parameters
+    ----------
+    rows
+        Lists of results, views (as they stand now) or figures (with their options; their own
+        venue and width do not count). Rows may differ in length.
+    venue, width
+        As in :meth:`Result.figure`; the width is that of the whole figure, ``"text"`` by default.
+    share
+        One colour scale per row (``"rows"``) or for everything (``"all"``), so that colours can be
+        compared; None (default) leaves each panel its own.
+    ratios
+        Relative widths of the panels of each row; equal by default.
+    captions
+        A few words for each panel; they stand beside its letter and in the caption.
+
+    Returns
+    -------
+    PanelFigure
+        With ``.save(path)``, ``.latex(path)``, one ``.caption``, ``.alt_text`` and ``.data``, and
+        all recipes inside the file.
+
+    Raises
+    ------
+    ValueError
+        Without a panel, for ratios or captions of another shape, for panels that would be narrower
+        than an inch, and for a scale shared by different quantities.
+
+    Examples
+    --------
+    >>> figure = iw.panels([[residual, heads], [lens]], venue="icml", share="rows")
+    >>> figure.save("patching.pdf")
+    """
+    if share not in (None, "rows", "all"):
+        raise ValueError(f"share is 'rows', 'all' or None, not {share!r}")
+    style = style_for(venue, width)
+    grid = _grid(rows, ratios, captions, style, share)
+    scales = {"rows": [SharedScale() for _ in grid], "all": [SharedScale()] * len(grid)}.get(
+        share or "", [None] * len(grid)
+    )
+    with mpl.rc_context(style.rc):
+        for row, scale in zip(grid, scales, strict=True):
+            for panel in row:
+                measured = panel.draw(replace(style, width=panel.width, scale=scale), [])
+                panel.height = float(measured.get_size_inches()[1])
+        for scale in filter(None, scales):
+            scale.settle()
+        drawn = _compose(grid, scales, style)
+        FigureCanvasAgg(drawn)
+    return PanelFigure(drawn, [panel for row in grid for panel in row], style)
+
+
+def _grid(
+    rows: Sequence[Sequence[Any]],
+    ratios: Sequence[Sequence[float]] | None,
+    captions: Sequence[Sequence[str]] | None,
+    style: Style,
+    share: str | None,
+) -> list[list[Panel]]:
+    if not rows or not all(rows):
+        raise ValueError("give rows of panels, for example [[first, second], [third]]")
+    for name, given in (("ratios", ratios), ("captions", captions)):
+        if given is not None and [len(r) for r in given] != [len(r) for r in rows]:
+            raise ValueError(f"{name} has the shape of the rows: {[len(r) for r in rows]}")
+    room = style.width - (_bar(style) if share else 0.0)
+    letters = iter(ascii_lowercase)
+    grid = []
+    for i, row in enumerate(rows):
+        relative = np.asarray(ratios[i] if ratios else [1.0] * len(row), dtype=float)
+        if not (relative > 0).all():
+            raise ValueError(f"ratios are positive numbers, not {list(relative)}")
+        widths = (room - GAP * (len(row) - 1)) * relative / relative.sum()
+        if widths.min() < 1:
+            raise ValueError(
+                f"{len(row)} panels beside one another at {style.width:.2f} in would be narrower "
+                "than an inch: use more rows or a larger width"
+            )
+        made = []
+        for j, item in enumerate(row):
+            result, options = _unpack(item)
+            letter = next(letters, None)
+            if letter is None:
+                raise ValueError("a figure has at most 26 panels")
+            words = captions[i][j] if captions else ""
+            made.append(Panel(result, options, letter, words, float(widths[j])))
+        grid.append(made)
+    return grid
+
+
+def _unpack(item: Any) -> tuple[Result, dict[str, Any]]:
+    if isinstance(item, Result):
+        return item, {}
+    if isinstance(item, PanelFigure):
+        raise TypeError("panels cannot hold panels: list the results themselves")
+    if isinstance(item, Figure):
+        return item.result, item.options
+    if hasattr(item, "figure_result") and hasattr(item, "figure_options"):
+        return item.figure_result(), item.figure_options()
+    raise TypeError(f"a panel is a result, a view or a figure, not {type(item).__name__}")
+
+
+def _bar(style: Style) -> float:
+    return BAR * style.small / 6 if style.small < 9 else BAR * style.small / 8
+
+
+def _strip(style: Style) -> float:
+    return float(style.rc["font.size"]) * 1.45 / 72
+
+
+def _compose(
+    grid: list[list[Panel]], scales: Sequence[SharedScale | None], style: Style
+) -> matplotlib.figure.Figure:
+    """Draw every panel in its region; heights in inches were measured before."""
+    strip = _strip(style)
+    heights = [max(p.height for p in row) + strip for row in grid]
+    lines = [h for height in heights for h in (height, GAP)][:-1]
+    figure = matplotlib.figure.Figure(figsize=(style.width, sum(lines)))
+    shared = any(s is not None for s in scales)
+    columns = [style.width - _bar(style), _bar(style)] if shared else [style.width]
+    outer = figure.add_gridspec(len(lines), len(columns), height_ratios=lines, width_ratios=columns)
+    for i, (row, scale) in enumerate(zip(grid, scales, strict=True)):
+        band = _region(figure, outer[2 * i, 0])
+        widths = [w for p in row for w in (p.width, GAP)][:-1]
+        inner = band.add_gridspec(
+            2, len(widths), width_ratios=widths, height_ratios=[strip, heights[i] - strip]
+        )
+        for j, panel in enumerate(row):
+            _letter(band.part(inner[0, 2 * j]), panel, style)
+            panel.notes = []
+            region = band.part(inner[1, 2 * j]).top(STRETCH * panel.height)
+            panel.draw(replace(style, width=panel.width, region=region, scale=scale), panel.notes)
+    for scale in dict.fromkeys(filter(None, scales)):
+        mine = [2 * i for i, s in enumerate(scales) if s is scale]
+        if scale.artist is not None:
+            _draw_bar(_region(figure, outer[mine[0] : mine[-1] + 1, -1]), scale, strip, style)
+    return figure
+
+
+def _letter(region: Region, panel: Panel, style: Style) -> None:
+    size = float(style.rc["font.size"])
+    words = region.text(0.0, 0.5, f"({panel.letter})", fontsize=size, weight="bold", va="center")
+    if panel.caption:
+        region.text(
+            1.9 * size / 72 / panel.width,
+            0.5,
+            escape(panel.caption),
+            fontsize=size,
+            va="center",
+        )
+    words.set_in_layout(False)
+
+
+def _draw_bar(region: Region, scale: SharedScale, strip: float, style: Style) -> None:
+    width, height = region.get_size_inches()
+    long = min(max(height - strip - 0.5, 0.6), 2.4)
+    place = (0.06, 1 - (strip + 0.05 + long) / height, 0.09 / width, long / height)
+    axes = region.add_axes(place, label="<colorbar>")
+    bar = region.colorbar(scale.artist, cax=axes)
+    bar.outline.set_linewidth(style.line)
+    bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
+    bar.set_label(wrapped(scale.label or "", long, style), fontsize=style.small)
