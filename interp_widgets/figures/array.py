@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import matplotlib.figure
 import numpy as np
+from matplotlib.axes import Axes
 
 from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, limits
+from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, frame_cells
 from interp_widgets.figures.labels import token_labels
 from interp_widgets.figures.style import OKABE_ITO, Style
 from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.base import to_numpy
+from interp_widgets.results.planes import Range, Reduction, plane, reduced
 
 TOKEN_DIMS = {"position", "query", "key"}
+SCALES = {
+    "slice": "",
+    "trim": "The colour scale spans the middle 99 % of the values",
+    "all": "The colour scale spans the whole array",
+}
 
 
 def names_of(result: ArrayResult, dim: str) -> list[str]:
@@ -30,8 +39,12 @@ def draw(
     *,
     rows: str | None = None,
     cols: str | None = None,
-    outline: list[tuple[int, int]] | None = None,
-    **at: Any,
+    at: Mapping[str, int] | None = None,
+    window: tuple[tuple[float, float], tuple[float, float]] | None = None,
+    outline: Any = (),
+    bars: Literal["", "mean", "max", "min", "norm"] = "",
+    scale: Literal["slice", "trim", "all"] = "slice",
+    **dims: int,
 ) -> matplotlib.figure.Figure:
     """Draw two dims of the array.
 
@@ -39,50 +52,148 @@ def draw(
     ----------
     rows, cols
         Which dims; the last two by default.
-    outline
-        Cells (row, column) to frame, for example the heads a text talks about.
-    **at
+    at, **dims
         Index into each remaining dim, for example ``layer=3``; the first entry by default.
+    window
+        Rows and columns that are shown, each from and to; all by default.
+    outline
+        Cells to frame, for example the heads a text talks about (:meth:`ArrayResult.places`).
+    bars
+        A reduction of each row and column, drawn beside the grid.
+    scale
+        What the colours span: the slice, its middle 99 %, or the whole array.
+
+    Raises
+    ------
+    ValueError, IndexError
+        For a dim, word or cell that there is not.
     """
-    dims = result.dims
+    given = {**(at or {}), **dims}
+    names = result.dims
     if rows is None or cols is None:
-        free = [d for d in dims if d not in at and d not in {rows, cols}]
+        free = [d for d in names if d not in given and d not in {rows, cols}]
         cols = cols or (free.pop() if free else None)
         rows = rows or (free.pop() if free else None)
-    fixed = {d: int(at.get(d, 0)) for d in dims if d not in {rows, cols}}
+    fixed = {d: int(given.get(d, 0)) for d in names if d not in {rows, cols}}
     for dim, i in fixed.items():
         if result.sizes[dim] > 1:
             notes.append(f"{dim.capitalize()} {result.labels(dim)[i]} of {result.sizes[dim]}")
-    values = result.sel(**fixed).astype(np.float64)
+    if scale not in SCALES:
+        raise ValueError(f"scale is one of {', '.join(SCALES)}, not {scale!r}")
+    if bars and bars not in get_args(Reduction):
+        raise ValueError(f"bars is one of {', '.join(get_args(Reduction))}, not {bars!r}")
+    values = plane(result.values, names, rows or "", cols or "", fixed)
     if rows is None or cols is None:
-        return _line(result, style, values, cols or rows or dims[-1])
-    if dims.index(rows) > dims.index(cols):
-        values = values.T
-    n_rows, n_cols = values.shape
+        return _line(result, style, to_numpy(values)[0].astype(np.float64), cols or rows or "")
+    whole = result.range if scale == "all" else Range.of(values)
+    top, left = (_span(w, n) for w, n in zip(window or (None, None), values.shape, strict=True))
+    shown = values[top, left]
+    mask = None
+    if result.mask is not None:
+        mask = to_numpy(plane(result.mask, names, rows, cols, fixed)[top, left])
+    n_rows, n_cols = shown.shape
     height = float(np.clip(style.width * 0.86 * n_rows / n_cols, 0.22 * style.width, style.width))
-    figure = new_figure(style, max(height, min(n_rows, 12) * style.small / 72 * 1.25) + 0.55)
-    ax = figure.add_subplot()
-    whole = result.numpy("values").astype(np.float64)
+    height = max(height, min(n_rows, 12) * style.small / 72 * 1.25) + 0.55
+    figure = new_figure(style, height + (0.1 * style.width if bars else 0))
+    ax, edges = _axes(figure, bars)
     artist = draw_heatmap(
         ax,
-        values,
+        shown,
         style,
         signed=result.signed,
-        vlim=limits(whole, signed=result.signed),
-        rows=names_of(result, rows),
-        cols=names_of(result, cols),
+        vlim=_limits(whole, trim=scale == "trim", signed=result.signed),
+        mask=mask,
+        rows=names_of(result, rows)[top],
+        cols=names_of(result, cols)[left],
         notes=notes,
     )
-    for r, c in outline or []:
-        ax.add_patch(
-            matplotlib.patches.Rectangle((c, r), 1, 1, fill=False, edgecolor="black", linewidth=1.4)
-        )
+    first = top.start, left.start
+    frame_cells(ax, _outlined(result, outline, (rows, cols), fixed, first, (n_rows, n_cols)))
     ax.set_xlabel(cols)
     ax.set_ylabel(rows)
-    add_colorbar(ax, artist, style, result.quantity)
-    if fixed:
-        notes.append("The colour scale spans the whole array")
+    add_colorbar([ax, *edges], artist, style, result.quantity)
+    if bars:
+        over = reduced(shown, bars)
+        _bars(edges, over, style, bars)
+        notes.append(f"Bars: {bars} of each row and column, NaN left out")
+    if window and shown.shape != values.shape:
+        notes.append(
+            f"{rows} {top.start} to {top.stop - 1} and {cols} {left.start} to {left.stop - 1} of "
+            f"{values.shape[0]:,} × {values.shape[1]:,}"
+        )
+    if SCALES[scale]:
+        notes.append(SCALES[scale])
     return figure
+
+
+def _span(window: tuple[float, float] | None, size: int) -> slice:
+    if window is None:
+        return slice(0, size)
+    start = min(max(0, int(np.floor(window[0]))), size - 1)
+    return slice(start, min(size, max(start + 1, int(np.ceil(window[1])))))
+
+
+def _limits(found: Range, *, trim: bool, signed: bool) -> tuple[float, float]:
+    low, high = (found.trim_low, found.trim_high) if trim else (found.low, found.high)
+    if signed:
+        top = max(abs(low), abs(high)) or 1.0
+        return -top, top
+    low = min(low, 0.0) if low < 0.5 * high else low
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _outlined(
+    result: ArrayResult,
+    outline: Any,
+    shown: tuple[str, str],
+    fixed: Mapping[str, int],
+    first: tuple[int, int],
+    size: tuple[int, int],
+) -> list[tuple[int, int]]:
+    """Return the outlined cells of this slice as (row, column) of the window."""
+    found = []
+    for place in result.places(outline, *shown):
+        where = dict(zip(result.dims, place, strict=True))
+        if any(where[d] not in (None, i % result.sizes[d]) for d, i in fixed.items()):
+            continue
+        ranges = [
+            range(n) if where[d] is None else [int(where[d] or 0) - start]
+            for d, start, n in zip(shown, first, size, strict=True)
+        ]
+        found += [
+            (r, c) for r in ranges[0] for c in ranges[1] if 0 <= r < size[0] and 0 <= c < size[1]
+        ]
+    return found
+
+
+def _axes(figure: matplotlib.figure.Figure, bars: str) -> tuple[Axes, list[Axes]]:
+    if not bars:
+        return figure.add_subplot(), []
+    grid = figure.add_gridspec(2, 2, width_ratios=(7, 1), height_ratios=(1, 5))
+    ax = figure.add_subplot(grid[1, 0])
+    return ax, [figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 1])]
+
+
+def _bars(edges: list[Axes], over: tuple[np.ndarray, np.ndarray], style: Style, name: str) -> None:
+    rows, cols = over
+    top, right = edges
+    finite = np.concatenate(over)[np.isfinite(np.concatenate(over))]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low, high = min(low, 0.0), max(high, 0.0)
+    if low == high:
+        high = 1.0
+    color = OKABE_ITO["blue"]
+    for fill, values in ((top.fill_between, cols), (right.fill_betweenx, rows)):
+        edges_of = np.repeat(np.arange(len(values) + 1), 2)[1:-1]
+        fill(edges_of, np.repeat(values, 2), color=color, linewidth=0)
+    top.set(xlim=(0, len(cols)), ylim=(low, high), xticks=[])
+    right.set(ylim=(len(rows), 0), xlim=(low, high), yticks=[])
+    for ax in edges:
+        ax.tick_params(length=2, width=style.line, labelsize=style.small)
+        ax.locator_params(axis="y" if ax is top else "x", nbins=2)
+    top.axhline(0, color="#666666", linewidth=style.line)
+    right.axvline(0, color="#666666", linewidth=style.line)
+    top.set_ylabel(name, fontsize=style.small)
 
 
 def _line(
@@ -90,15 +201,16 @@ def _line(
 ) -> matplotlib.figure.Figure:
     figure = new_figure(style, style.width * 0.5)
     ax = figure.add_subplot()
-    values = np.atleast_1d(values)
-    ax.plot(values, color=OKABE_ITO["blue"], linewidth=1.2, marker="o", markersize=2.5)
-    names = names_of(result, dim)
-    step = -(-len(names) // 24)
-    ax.set_xticks(
-        range(0, len(names), step),
-        names[::step],
-        rotation=90 if max(map(len, names), default=0) > 3 else 0,
-    )
+    many = len(values) > 200
+    ax.plot(
+        values, color=OKABE_ITO["blue"], linewidth=0.6 if many else 1.2, marker="" if many else "o",
+        markersize=2.5,
+    )  # fmt: skip
+    if dim and dim in result.meta["labels"]:
+        names = names_of(result, dim)
+        step = -(-len(names) // 24)
+        wide = max(map(len, names[::step]), default=0) > 3
+        ax.set_xticks(range(0, len(names), step), names[::step], rotation=90 if wide else 0)
     ax.axhline(0, color="#999999", linewidth=style.line)
     ax.set_xlabel(dim)
     ax.set_ylabel(result.quantity)

@@ -10,9 +10,9 @@ import numpy as np
 
 from interp_widgets.results.attention import HEAD_SCORES, AttentionResult
 from interp_widgets.results.base import to_numpy
+from interp_widgets.results.planes import pooled
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import MODES, View, one_of
-from interp_widgets.views.planes import pooled
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 

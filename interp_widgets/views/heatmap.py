@@ -2,101 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from collections import OrderedDict
+import weakref
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.array import FIELDS, ArrayResult
 from interp_widgets.results.base import to_numpy
+from interp_widgets.results.planes import Pool, Reduction, plane
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.base import MODES, View, one_of
-from interp_widgets.views.planes import Pool, Range, plane, pooled
-from interp_widgets.views.wire import Array
+from interp_widgets.views.base import MODES, one_of
+from interp_widgets.views.planes import EXPORT_BYTES, TILE, PlaneView, minus, tile_requests
 
-TILE = 256
-"""Cells of a tile in each direction."""
+if TYPE_CHECKING:
+    import pandas as pd
+
 LABELS = 4096
 """Labels of longer dims stay in the kernel; the browser shows indices."""
-EXPORT_BYTES = 900_000
-"""What an exported page may hold of one view's numbers at the finest zoom."""
-NARROWEST = 160
-"""No plot is asked for with fewer dots than this in a direction."""
-
-SELECTS = {
-    "layer": "layer",
-    "head": "head",
-    "kv_head": "head",
-    "position": "token",
-    "query": "token",
-    "key": "token",
-    "d_model": "unit",
-    "d_head": "unit",
-    "d_mlp": "unit",
-    "unit": "unit",
-    "neuron": "unit",
-    "feature": "feature",
-}
-"""Which field of the shared selection a dim is."""
+OUTLINED = 5000
+"""More outlined cells than this help nobody."""
 
 Scale = Literal["slice", "trim", "all"]
-
-
-class PlaneView(View):
-    """What the heatmap and the lens grid share: tiles, ranges, numbers of layers."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self._ranges: OrderedDict[tuple[Any, ...], Range] = OrderedDict()
-        super().__init__(*args, **options)
-
-    def plane(self, payload: dict[str, Any]) -> tuple[Any, bool]:
-        """Return the plane that a payload names and whether it is signed; subclasses say how."""
-        raise NotImplementedError
-
-    def on_tile(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return one tile and the range of its plane.
-
-        ``row, col`` count tiles of :data:`TILE` cells after pooling by ``row_step × col_step``.
-        """
-        values, signed = self.plane(payload)
-        steps = [max(1, int(payload.get(k, 1))) for k in ("row_step", "col_step")]
-        spans = []
-        for key, step, size in zip(("row", "col"), steps, values.shape, strict=True):
-            start = int(payload.get(key, 0)) * TILE * step
-            if not 0 <= start < size:
-                raise IndexError(f"no tile {payload.get(key)} of {key}s: there are {size} cells")
-            spans.append(slice(start, start + TILE * step))
-        how: Pool = "mean" if payload.get("pool") == "mean" else "max"
-        tile = pooled(values[spans[0], spans[1]], steps[0], steps[1], how, signed=signed)
-        return {
-            "values": Array(tile, "float32" if steps == [1, 1] else "float16"),
-            "range": self._range(values, signed, payload),
-        }
-
-    def _range(self, values: Any, signed: bool, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: FBT001
-        whole = payload.get("scale") == "all"
-        at = () if whole else tuple(sorted((payload.get("at") or {}).items()))
-        names = ("channel",) if whole else ("channel", "rows", "cols")
-        key = (self.revision, payload.get("mode"), whole, at, *(payload.get(n) for n in names))
-        found = self._ranges.get(key)
-        if found is None:
-            found = Range.of(self.whole(payload) if whole else values)
-            self._ranges[key] = found
-            while len(self._ranges) > 64:
-                self._ranges.popitem(last=False)
-        return {**vars(found), "signed": signed}
-
-    def whole(self, payload: dict[str, Any]) -> Any:
-        """Return all values of the mode, for a scale that is the same on every slice."""
-        raise NotImplementedError
-
-    def close(self) -> None:
-        """Let go of the data and of what was measured on it."""
-        if not self.is_closed:
-            self._ranges.clear()
-        super().close()
+REDUCTIONS = ("", *get_args(Reduction))
 
 
 @VIEWS.register("array")
@@ -115,6 +43,12 @@ class HeatmapView(PlaneView, bundle="heatmap"):
     pool
         What one pixel of an overview shows of many cells: the largest magnitude (``"max"``,
         default) or the mean.
+    bars
+        What is drawn of each row and column at the edges: ``""`` (default) nothing, ``"mean"``,
+        ``"max"``, ``"min"`` or ``"norm"`` (Euclidean).
+    outline
+        Cells to frame, as tuples of indices in the order of the dims, or truth values in the shape
+        of the array (:meth:`ArrayResult.places`).
     theme
         ``"auto"``, ``"light"`` or ``"dark"``.
     **at
@@ -124,13 +58,17 @@ class HeatmapView(PlaneView, bundle="heatmap"):
     ------
     TypeError
         For a keyword that is neither of these nor a dim.
-    ValueError
-        For a dim or word that there is not.
+    ValueError, IndexError
+        For a dim, word or cell that there is not.
 
     Examples
     --------
     >>> iw.activations(prompt, "z").view(layer=2, head=1)
+    >>> iw.patching(clean, corrupted, site="z").view(outline=[(9, 6), (9, 9)], bars="max")
     """
+
+    opened: ClassVar[weakref.WeakSet[HeatmapView]] = weakref.WeakSet()
+    """The open views, for those that link to them (views/scatter.py)."""
 
     def __init__(
         self,
@@ -140,16 +78,18 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         cols: str | None = None,
         scale: Scale = "slice",
         pool: Pool = "max",
+        bars: Literal["", "mean", "max", "min", "norm"] = "",
+        outline: Any = (),
         theme: str = "auto",
         **at: int,
     ) -> None:
         unknown = set(at) - set(result.dims)
         if unknown:
             raise TypeError(
-                f"unknown {', '.join(sorted(unknown))}: give rows, cols, scale, pool, theme or a "
-                f"dim ({', '.join(result.dims)})"
+                f"unknown {', '.join(sorted(unknown))}: give rows, cols, scale, pool, bars, "
+                f"outline, theme or a dim ({', '.join(result.dims)})"
             )
-        rows, cols = _axes(result.dims, rows, cols)
+        rows, cols = axes_of(result.dims, rows, cols)
         sizes = result.sizes
         start = {}
         for dim in result.dims:
@@ -163,10 +103,15 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             "at": start,
             "scale": one_of("scale", scale, get_args(Scale)),
             "pool": one_of("pool", pool, get_args(Pool)),
+            "bars": one_of("bars", bars, REDUCTIONS),
+            "outline": _few(result.places(outline, rows, cols)),
+            "brush": None,
+            "window": None,
             "mode": "current",
         }
         self._start = state
         super().__init__(result, theme=theme, state=state)
+        self.opened.add(self)
 
     def describe(self) -> dict[str, Any]:
         """Name the dims and what a click may select and change."""
@@ -179,10 +124,11 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             "dims": result.dims,
             "sizes": result.sizes,
             "labels": labels,
-            "numbers": {"layer": _numbers(labels["layer"])} if "layer" in labels else {},
+            "numbers": {"layer": result.numbers("layer")} if "layer" in labels else {},
             "quantity": result.quantity,
-            "selects": {dim: SELECTS[dim] for dim in result.dims if dim in SELECTS},
+            "selects": {dim: FIELDS[dim] for dim in result.dims if dim in FIELDS},
             "targets": self._targets(),
+            "note": str(result.meta.get("note", "")),
             "flip": False,
         }
 
@@ -246,11 +192,104 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         result: ArrayResult = self.pick(str(payload.get("mode")))
         return plane(result.values, result.dims, rows, cols, at), result.signed
 
+    def plane_mask(self, payload: dict[str, Any]) -> Any:
+        """Cut the same slice of the mask."""
+        result: ArrayResult = self.current
+        if result.mask is None:
+            return None
+        at = payload.get("at") or {}
+        rows, cols = str(payload.get("rows") or ""), str(payload.get("cols") or "")
+        return plane(result.mask, result.dims, rows, cols, at)
+
     def whole(self, payload: dict[str, Any]) -> Any:
         """Return the array, or the difference of the two."""
         if payload.get("mode") == "difference":
             return minus(self.current.values, self.base.values)
         return self.pick(str(payload.get("mode"))).values
+
+    def on_cell(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return the exact value, and the labels that are too many to travel."""
+        result: ArrayResult = self.current
+        names = {
+            payload[dim]: result.labels(payload[dim])[int(payload[where])]
+            for dim, where in (("rows", "row"), ("cols", "col"))
+            if payload.get(dim) in result.meta["labels"]
+        }
+        return {**super().on_cell(payload), "names": names}
+
+    # What the reader marked.
+
+    @property
+    def outline(self) -> list[tuple[int | None, ...]]:
+        """The outlined cells, one index for each dim; None stands for every slice."""
+        return [tuple(cell) for cell in self.state["outline"]]
+
+    @outline.setter
+    def outline(self, cells: Any) -> None:
+        result: ArrayResult = self.pick("current")
+        found = _few(result.places(cells, self.state["rows"], self.state["cols"]))
+        self.state = {**self.state, "outline": found}
+
+    @property
+    def brushed(self) -> dict[str, list[str]]:
+        """The labels of the brushed rectangle, by dim; empty where nothing is brushed.
+
+        Examples
+        --------
+        >>> view.brushed
+        {"layer": ["8", "9"], "head": ["5", "6", "7"]}
+        """
+        result: ArrayResult = self.pick("current")
+        return {dim: result.labels(dim)[span] for dim, span in self._brush().items()}
+
+    def brushed_frame(self) -> pd.DataFrame:
+        """Return the brushed cells as :meth:`ArrayResult.frame` names them; no rows without any."""
+        result = self.figure_result()
+        assert isinstance(result, ArrayResult)
+        return result.cells(self._brush() or dict.fromkeys(result.dims, slice(0, 0)))
+
+    def _brush(self) -> dict[str, slice]:
+        state, result = self.state, self.current
+        brush = state.get("brush")
+        if not brush or (brush["rows"], brush["cols"]) != (state["rows"], state["cols"]):
+            return {}
+        found = {dim: slice(int(i), int(i) + 1) for dim, i in state["at"].items()}
+        for dim, span in ((brush["rows"], brush["row"]), (brush["cols"], brush["col"])):
+            if dim:
+                found[dim] = slice(int(span[0]), int(span[1]))
+        return {dim: found[dim] for dim in result.dims}
+
+    # Figure and table.
+
+    def figure_result(self) -> ArrayResult:
+        """Return the array that is shown; of a difference one that holds it."""
+        result: ArrayResult = self.pick(self.mode)
+        if self.mode != "difference":
+            return result
+        meta = {
+            **result.meta,
+            "title": f"{result.title}, current − base",
+            "quantity": f"change of {result.quantity}",
+            "signed": True,
+        }
+        changed = {"values": minus(self.current.values, self.base.values)}
+        if "mask" in result.arrays:
+            changed["mask"] = result.arrays["mask"]
+        return ArrayResult(changed, meta, result.recipe)
+
+    def figure_options(self) -> dict[str, Any]:
+        """Return the dims, slice, zoom, scale, bars and outlines that are shown."""
+        state = {**self._start, **self.state}
+        window = state["window"]
+        return {
+            "rows": state["rows"] or None,
+            "cols": state["cols"] or None,
+            "at": state["at"],
+            "window": (tuple(window["row"]), tuple(window["col"])) if window else None,
+            "outline": state["outline"],
+            "bars": state["bars"],
+            "scale": state["scale"],
+        }
 
     def table(self, payload: dict[str, Any]) -> Any:
         """Return the slice in view, rows × columns."""
@@ -261,7 +300,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         result: ArrayResult = self.current
         rows, cols = state["rows"], state["cols"]
         shown = to_numpy(values[:500, :64]).astype(np.float64)
-        names = [f"{cols} {c}" for c in result.labels(cols)[:64]]
+        names = [f"{cols} {c}" for c in result.labels(cols)[:64]] if cols else ["value"]
         frame = pd.DataFrame(shown, columns=pd.Index(names))
         if rows:
             index = [str(i) for i in range(len(shown))]
@@ -275,6 +314,8 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             for at in self._exported_slices():
                 payload = self._payload({**self.state, "at": at, "mode": mode})
                 yield from tile_requests(payload, *self._shape(), self._finest())
+                for how in self._exported_bars():
+                    yield "bars", {**self._slice(payload), "how": how}
 
     def export_spec(self) -> dict[str, Any]:
         """Say how fine the tiles of the page are, and which dims it can step through."""
@@ -282,11 +323,22 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         row_step, col_step = self._finest()
         spec = {**super().export_spec(), "targets": []}
         spec["finest"] = {"row_step": row_step, "col_step": col_step}
+        spec["reductions"] = self._exported_bars()
         return spec if whole else {**spec, "frozen": True}
+
+    def _slice(self, payload: dict[str, Any]) -> dict[str, Any]:
+        return {key: payload[key] for key in ("rows", "cols", "at", "mode")}
+
+    def _exported_bars(self) -> list[str]:
+        """Every reduction where the numbers are few, else the one that is shown."""
+        modes = 3 if self.changed else 1
+        numbers = sum(self._shape()) * len(self._exported_slices()) * modes
+        known = REDUCTIONS[1:] if 16 * numbers < EXPORT_BYTES else [self.state["bars"]]
+        return [how for how in known if how]
 
     def _shape(self) -> tuple[int, int]:
         sizes = self.current.sizes
-        return sizes.get(self.state["rows"], 1), sizes[self.state["cols"]]
+        return sizes.get(self.state["rows"], 1), sizes.get(self.state["cols"], 1)
 
     def _exported_slices(self) -> list[dict[str, int]]:
         sizes, at = self.current.sizes, self.state["at"]
@@ -309,62 +361,32 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         return row_step, col_step
 
 
-def tile_requests(
-    payload: dict[str, Any], rows: int, cols: int, finest: tuple[int, int] = (1, 1)
-) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Name the tiles of a plane at every zoom that the browser may ask for."""
-    for row_step in _steps(rows, finest[0]):
-        for col_step in _steps(cols, finest[1]):
-            for row in range(-(-rows // (TILE * row_step))):
-                for col in range(-(-cols // (TILE * col_step))):
-                    more = {"row": row, "col": col, "row_step": row_step, "col_step": col_step}
-                    yield "tile", {**payload, **more}
+def axes_of(dims: list[str], rows: str | None, cols: str | None) -> tuple[str, str]:
+    """Choose the dims of rows and columns; a one-dimensional array has no rows, a number neither.
 
-
-def _steps(size: int, finest: int) -> Iterable[int]:
-    yield finest
-    while -(-size // finest) > NARROWEST:
-        finest *= 2
-        yield finest
-
-
-def _axes(dims: list[str], rows: str | None, cols: str | None) -> tuple[str, str]:
-    """Choose the dims of rows and columns; a one-dimensional array has no rows."""
+    Raises
+    ------
+    ValueError
+        For a dim that there is not, or the same one twice.
+    """
     for name in (rows, cols):
         if name and name not in dims:
             raise ValueError(f"no dim {name!r}; there are {', '.join(dims)}")
     if rows and rows == cols:
         raise ValueError(f"rows and cols are both {rows!r}; give two dims")
-    if not dims:
-        raise ValueError("a single number has no heatmap: print it instead")
     left = [d for d in dims if d not in (rows, cols)]
-    if cols is None:
-        cols = left.pop()
-    if rows is None:
+    if not cols:
+        cols = left.pop() if left else ""
+    if not rows:
         tokens = [d for d in left if d in ("position", "query")]
         rows = (tokens or left or [""])[-1]
     return rows, cols
 
 
-def _numbers(labels: list[str]) -> list[int]:
-    """Return the model's own numbers of layers that were labelled with them."""
-    found = [re.search(r"\d+", name) for name in labels]
-    return [int(m.group()) if m else -1 for m in found]
-
-
-def minus(a: Any, b: Any) -> Any:
-    """Return ``a − b`` in float32, wherever the two are.
-
-    Raises
-    ------
-    ValueError
-        When their shapes differ.
-    """
-    if tuple(a.shape) != tuple(b.shape):
-        raise ValueError(f"base {tuple(b.shape)} and current {tuple(a.shape)} differ in shape")
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return to_numpy(a).astype(np.float32) - to_numpy(b).astype(np.float32)
-    return a.detach().float() - b.detach().float().to(a.device)
+def _few(cells: list[list[int | None]]) -> list[list[int | None]]:
+    if len(cells) > OUTLINED:
+        raise ValueError(f"{len(cells):,} outlined cells: give at most {OUTLINED:,}")
+    return cells
 
 
 def _pairs(index: list[str], words: list[str]) -> list[str]:

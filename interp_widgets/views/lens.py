@@ -11,7 +11,7 @@ import pandas as pd
 from interp_widgets.results.lens import LensResult
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import MODES, one_of
-from interp_widgets.views.heatmap import EXPORT_BYTES, TILE, PlaneView, minus, tile_requests
+from interp_widgets.views.planes import EXPORT_BYTES, TILE, PlaneView, minus, tile_requests
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 

@@ -1,126 +1,178 @@
-"""Two-dimensional pieces of large arrays: cut, pooled and measured without a copy of the whole."""
+"""What views of a plane of cells share: tiles, ranges, marginal reductions, brushed rectangles."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from interp_widgets.results.base import to_numpy
+from interp_widgets.results.planes import Pool, Pyramid, Range, Reduction, reduced, tensor_of
+from interp_widgets.views.base import View
+from interp_widgets.views.wire import Array
 
-Pool = Literal["max", "mean"]
+TILE = 256
+"""Cells of a tile in each direction."""
+EXPORT_BYTES = 900_000
+"""What an exported page may hold of one view's numbers at the finest zoom."""
+NARROWEST = 160
+"""No plot is asked for with fewer dots than this in a direction."""
+PYRAMID_BYTES = 64 * 2**20
+"""What a view may keep of pooled planes."""
 
-CHUNK = 2**22
-"""Cells that are brought to the host at a time."""
+
+class PlaneView(View):
+    """What the heatmap and the lens grid share: tiles, ranges, numbers of layers."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._ranges: OrderedDict[tuple[Any, ...], Range] = OrderedDict()
+        self._masked: dict[tuple[Any, ...], int] = {}
+        self._pyramids: OrderedDict[tuple[Any, ...], Pyramid] = OrderedDict()
+        super().__init__(*args, **options)
+
+    def plane(self, payload: dict[str, Any]) -> tuple[Any, bool]:
+        """Return the plane that a payload names and whether it is signed; subclasses say how."""
+        raise NotImplementedError
+
+    def plane_mask(self, _payload: dict[str, Any]) -> Any:
+        """Return where the plane is masked, or None."""
+        return None
+
+    def on_tile(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return one tile and the range of its plane.
+
+        ``row, col`` count tiles of :data:`TILE` cells after pooling by ``row_step × col_step``.
+        """
+        values, signed = self.plane(payload)
+        steps = [max(1, int(payload.get(k, 1))) for k in ("row_step", "col_step")]
+        spans = []
+        for key, step, size in zip(("row", "col"), steps, values.shape, strict=True):
+            start = int(payload.get(key, 0)) * TILE * step
+            if not 0 <= start < size:
+                raise IndexError(f"no tile {payload.get(key)} of {key}s: there are {size} cells")
+            spans.append((start, min(size, start + TILE * step)))
+        pyramid = self._pyramid(values, signed, payload)
+        tile = pyramid.tile(spans[0], spans[1], steps[0], steps[1])
+        answer = {
+            "values": Array(tile, "float32" if steps == [1, 1] else "float16"),
+            "range": self._range(values, signed, payload),
+        }
+        mask = self.plane_mask(payload)
+        if mask is not None and steps == [1, 1]:
+            piece = to_numpy(mask[slice(*spans[0]), slice(*spans[1])])
+            answer["mask"] = Array(np.ascontiguousarray(piece).astype(np.uint8), "uint8")
+        return answer
+
+    def on_cell(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return the exact value of the cell ``row, col``, which an overview shows pooled."""
+        values, _ = self.plane(payload)
+        row, col = int(payload["row"]), int(payload["col"])
+        return {"value": float(to_numpy(values[row : row + 1, col : col + 1])[0, 0])}
+
+    def on_bars(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return each row and each column reduced to a number: mean, max, min or norm."""
+        how = str(payload.get("how"))
+        if how not in get_args(Reduction):
+            raise ValueError(f"how is one of {', '.join(get_args(Reduction))}, not {how!r}")
+        values, _ = self.plane(payload)
+        rows, cols = reduced(values, cast("Reduction", how))
+        return {"rows": Array(rows, "float32"), "cols": Array(cols, "float32")}
+
+    def on_brush(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return count, mean, smallest and largest of the cells in a rectangle."""
+        values, _ = self.plane(payload)
+        rows, cols = (slice(*(int(i) for i in payload[k])) for k in ("brush_rows", "brush_cols"))
+        cells = tensor_of(values[rows, cols])
+        found = Range.of(cells)
+        bad = found.nan + found.inf + found.minus_inf
+        size = int(cells.numel())
+        finite = cells[cells.isfinite()] if bad else cells
+        mean = float(finite.double().mean()) if size > bad else None
+        low, high = (found.low, found.high) if size > bad else (None, None)
+        return {"count": size, "finite": size - bad, "mean": mean, "low": low, "high": high}
+
+    def _pyramid(self, values: Any, signed: bool, payload: dict[str, Any]) -> Pyramid:  # noqa: FBT001
+        how: Pool = "mean" if payload.get("pool") == "mean" else "max"
+        key = (how, *self._plane_key(payload))
+        found = self._pyramids.get(key)
+        if found is None:
+            found = self._pyramids[key] = Pyramid(values, how, signed=signed)
+        self._pyramids.move_to_end(key)
+        while len(self._pyramids) > 1 and (
+            len(self._pyramids) > 16
+            or sum(p.nbytes for p in self._pyramids.values()) > PYRAMID_BYTES
+        ):
+            self._pyramids.popitem(last=False)
+        return found
+
+    def _range(self, values: Any, signed: bool, payload: dict[str, Any]) -> dict[str, Any]:  # noqa: FBT001
+        whole = payload.get("scale") == "all"
+        key = ("all", self.revision, payload.get("mode")) if whole else self._plane_key(payload)
+        found = self._ranges.get(key)
+        if found is None:
+            found = Range.of(self.whole(payload) if whole else values)
+            mask = self.plane_mask(payload)
+            masked = int(tensor_of(to_numpy(mask)).sum()) if mask is not None and not whole else 0
+            self._ranges[key] = found
+            self._masked[key] = masked
+            while len(self._ranges) > 64:
+                self._masked.pop(self._ranges.popitem(last=False)[0], None)
+        masked = self._masked.get(key, 0)
+        return {
+            **vars(found),
+            "nan": max(0, found.nan - masked),
+            "masked": masked,
+            "signed": signed,
+        }
+
+    def _plane_key(self, payload: dict[str, Any]) -> tuple[Any, ...]:
+        at = tuple(sorted((payload.get("at") or {}).items()))
+        names = ("mode", "channel", "rows", "cols")
+        return (self.revision, at, *(payload.get(name) for name in names))
+
+    def whole(self, payload: dict[str, Any]) -> Any:
+        """Return all values of the mode, for a scale that is the same on every slice."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let go of the data and of what was measured on it."""
+        if not self.is_closed:
+            self._ranges.clear()
+            self._pyramids.clear()
+        super().close()
 
 
-def plane(values: Any, dims: list[str], rows: str, cols: str, at: dict[str, int]) -> Any:
-    """Return the slice ``[rows, cols]`` as a view of ``values``, on its device.
+def tile_requests(
+    payload: dict[str, Any], rows: int, cols: int, finest: tuple[int, int] = (1, 1)
+) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Name the tiles of a plane at every zoom that the browser may ask for."""
+    for row_step in _steps(rows, finest[0]):
+        for col_step in _steps(cols, finest[1]):
+            for row in range(-(-rows // (TILE * row_step))):
+                for col in range(-(-cols // (TILE * col_step))):
+                    more = {"row": row, "col": col, "row_step": row_step, "col_step": col_step}
+                    yield "tile", {**payload, **more}
 
-    An empty ``rows`` gives a plane of one row.
+
+def _steps(size: int, finest: int) -> Iterable[int]:
+    yield finest
+    while -(-size // finest) > NARROWEST:
+        finest *= 2
+        yield finest
+
+
+def minus(a: Any, b: Any) -> Any:
+    """Return ``a − b`` in float32, wherever the two are.
 
     Raises
     ------
     ValueError
-        When a dim is unknown, used twice or left open.
-    IndexError
-        When an index is out of range.
+        When their shapes differ.
     """
-    shown = [d for d in (rows, cols) if d]
-    if len(set(shown)) != len(shown) or not set(shown) <= set(dims):
-        raise ValueError(f"rows {rows!r} and columns {cols!r} must be two of {', '.join(dims)}")
-    index: list[Any] = []
-    for dim, size in zip(dims, values.shape, strict=True):
-        if dim in shown:
-            index.append(slice(None))
-            continue
-        i = int(at.get(dim, 0))
-        if not -size <= i < size:
-            raise IndexError(f"{dim} {i} is out of range: there are {size}")
-        index.append(i)
-    piece = values[tuple(index)]
-    if not rows:
-        return piece.reshape(1, -1)
-    return piece if dims.index(rows) < dims.index(cols) else piece.T
-
-
-def pooled(piece: Any, row_step: int, col_step: int, how: Pool, *, signed: bool) -> np.ndarray:
-    """Shrink a plane by blocks of ``row_step × col_step`` cells; NaN counts only where it is alone.
-
-    ``"max"`` keeps the largest magnitude of signed data, else the largest value.
-    """
-    if row_step == 1 and col_step == 1:
-        return to_numpy(piece)
-    n_rows, n_cols = piece.shape
-    step = max(1, CHUNK // max(1, n_cols * row_step)) * row_step
-    parts = [
-        _pool_blocks(to_numpy(piece[i : i + step]), row_step, col_step, how, signed=signed)
-        for i in range(0, n_rows, step)
-    ]
-    return np.concatenate(parts)
-
-
-def _pool_blocks(
-    values: np.ndarray, row_step: int, col_step: int, how: Pool, *, signed: bool
-) -> np.ndarray:
-    values = values.astype(np.float32)
-    pad = (-values.shape[0] % row_step, -values.shape[1] % col_step)
-    if any(pad):
-        values = np.pad(values, ((0, pad[0]), (0, pad[1])), constant_values=np.nan)
-    rows, cols = values.shape[0] // row_step, values.shape[1] // col_step
-    grid = values.reshape(rows, row_step, cols, col_step).transpose(0, 2, 1, 3)
-    blocks = grid.reshape(rows, cols, -1)
-    missing = np.isnan(blocks)
-    if how == "mean":
-        count = np.maximum((~missing).sum(axis=-1), 1)
-        with np.errstate(invalid="ignore"):
-            out = np.where(missing, 0.0, blocks).sum(axis=-1) / count
-    else:
-        size = np.abs(blocks) if signed else blocks
-        pick = np.where(missing, -np.inf, size).argmax(axis=-1)
-        out = np.take_along_axis(blocks, pick[..., None], axis=-1)[..., 0]
-    return np.where(missing.all(axis=-1), np.nan, out).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Range:
-    """What a colour scale has to know about some values.
-
-    Attributes
-    ----------
-    low, high
-        Smallest and largest finite value.
-    trim_low, trim_high
-        0.5 % and 99.5 % quantile of the finite values (of an even sample above 4 million).
-    nan, inf
-        How many entries are not a number, and how many infinite.
-    """
-
-    low: float
-    high: float
-    trim_low: float
-    trim_high: float
-    nan: int
-    inf: int
-
-    @classmethod
-    def of(cls, values: Any) -> Range:
-        """Measure an array of any shape, on its device, a chunk at a time."""
-        flat = values.reshape(-1)
-        size = int(flat.shape[0])
-        low, high, nan, inf = np.inf, -np.inf, 0, 0
-        stride = max(1, size // CHUNK)
-        sample = []
-        for i in range(0, size, CHUNK):
-            part = to_numpy(flat[i : i + CHUNK])
-            finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
-            nan += int(np.isnan(part).sum()) if part.dtype.kind == "f" else 0
-            inf += int(part.size - finite.size)
-            if finite.size:
-                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-                sample.append(finite[::stride])
-        if not sample:
-            return cls(0.0, 0.0, 0.0, 0.0, nan, inf - nan)
-        trim = np.quantile(np.concatenate(sample).astype(np.float64), [0.005, 0.995])
-        return cls(low, high, float(trim[0]), float(trim[1]), nan, inf - nan)
+    if tuple(a.shape) != tuple(b.shape):
+        raise ValueError(f"base {tuple(b.shape)} and current {tuple(a.shape)} differ in shape")
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return to_numpy(a).astype(np.float32) - to_numpy(b).astype(np.float32)
+    return a.detach().float() - b.detach().float().to(a.device)

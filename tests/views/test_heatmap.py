@@ -6,10 +6,11 @@ import torch
 
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.lens import LensResult
+from interp_widgets.results.planes import Range, plane, pooled
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.heatmap import TILE, HeatmapView
+from interp_widgets.views.heatmap import HeatmapView
 from interp_widgets.views.lens import LensView
-from interp_widgets.views.planes import Range, plane, pooled
+from interp_widgets.views.planes import TILE
 from interp_widgets.views.wire import unpack
 from tests.views.fakes import FakeSession, ask, z_result
 
@@ -75,13 +76,19 @@ def test_wrong_dims_and_indices_say_what_there_is():
     view.close()
 
 
-def test_a_vector_is_one_row_and_a_number_is_refused():
+def test_a_vector_is_one_row_and_a_number_one_cell():
     view = HeatmapView(array(np.arange(7.0), "position"))
     assert view.state["rows"] == ""
     assert tile(view)["values"].shape == (1, 7)
     view.close()
-    with pytest.raises(ValueError, match="single number"):
-        HeatmapView(array(np.float64(3) * np.ones(()), signed=False))
+    number = HeatmapView(array(np.full((), -3.0)))
+    assert (number.state["rows"], number.state["cols"]) == ("", "")
+    assert tile(number)["values"].tolist() == [[-3.0]]
+    assert "-3" in number.current.text()
+    assert number.current.figure().png()
+    assert "-3" in number.to_html()
+    assert ask(number, "table")[0]["payload"]["rows"] == [[-3.0]]
+    number.close()
 
 
 def test_only_tiles_of_a_large_array_travel():
@@ -107,7 +114,7 @@ def test_the_overview_keeps_the_largest_magnitude_or_the_mean():
 def test_pooling_in_pieces_is_pooling_at_once(monkeypatch):
     values = np.random.default_rng(1).standard_normal((37, 23))
     whole = pooled(values, 4, 4, "max", signed=True)
-    monkeypatch.setattr("interp_widgets.views.planes.CHUNK", 100)
+    monkeypatch.setattr("interp_widgets.results.planes.CHUNK", 100)
     np.testing.assert_array_equal(pooled(torch.tensor(values), 4, 4, "max", signed=True), whole)
 
 
@@ -126,7 +133,7 @@ def test_the_scale_ignores_what_is_not_finite_and_counts_it():
     values = np.linspace(-1, 1, 1001)
     values[0], values[1], values[2] = np.nan, np.inf, -np.inf
     found = Range.of(torch.tensor(values, dtype=torch.float32))
-    assert (found.nan, found.inf) == (1, 2)
+    assert (found.nan, found.inf, found.minus_inf) == (1, 1, 1)
     assert found.high == 1
     assert found.low == pytest.approx(-0.994)
     expected = np.quantile(values[3:], [0.005, 0.995])
