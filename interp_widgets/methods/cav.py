@@ -92,8 +92,14 @@ def held_out_projections(
     *,
     folds: int = 5,
     seed: int = 0,
+    scaled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Project each example on the vector fitted without its fold.
+
+    Parameters
+    ----------
+    scaled
+        Divide by half the distance of the training means, as :func:`presence` does.
 
     Returns
     -------
@@ -108,10 +114,17 @@ def held_out_projections(
     for fold in range(folds):
         train = positive[parts[0] != fold], negative[parts[1] != fold]
         vector = direction(*train, filter)
-        middle = sum(float((a @ vector).mean()) for a in train) / 2
+        middle, half = scale_of(*train, vector)
         for examples, part, projections in zip((positive, negative), parts, out, strict=True):
-            projections[part == fold] = examples[part == fold] @ vector - middle
+            values = examples[part == fold] @ vector - middle
+            projections[part == fold] = values / half if scaled else values
     return out[0], out[1]
+
+
+def scale_of(positive: np.ndarray, negative: np.ndarray, vector: np.ndarray) -> tuple[float, float]:
+    """Return the midpoint of the two mean projections, and half the distance between them."""
+    high, low = float((positive @ vector).mean()), float((negative @ vector).mean())
+    return (high + low) / 2, (high - low) / 2
 
 
 def balanced_accuracy(positive: np.ndarray, negative: np.ndarray) -> float:

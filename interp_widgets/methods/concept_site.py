@@ -82,7 +82,8 @@ class ConceptSite:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return d target / d activation ``[layer, prompt, d]`` and the target ``[prompt]``.
 
-        With position ``"mean"`` it is the gradient of a shift of all positions together.
+        A target of several columns ``[prompt, target]`` gives ``[target, layer, prompt, d]``. With
+        position ``"mean"`` it is the gradient of a shift of all positions together.
         """
         parts, values = [], []
         for batch in self._batches(prompts, progress):
@@ -90,14 +91,52 @@ class ConceptSite:
                 ends: list[Tensor] = []
                 found = self._run(batch, ends=ends, leaf=True)
                 score = target(ends[0], batch)
-                grads = torch.autograd.grad(
-                    score.sum(), found, allow_unused=True, materialize_grads=True
-                )
+                whole = [
+                    self._gradient(column, found, batch, last=i == score[0].numel() - 1)
+                    for i, column in enumerate(score.reshape(len(batch), -1).unbind(1))
+                ]
+            parts.append(torch.stack(whole) if score.ndim > 1 else whole[0])
+            values.append(score.detach().double().cpu())
+        return np.asarray(torch.cat(parts, -2).numpy()), np.asarray(torch.cat(values).numpy())
+
+    def _gradient(
+        self, score: Tensor, found: list[Tensor], batch: PromptBatch, *, last: bool
+    ) -> Tensor:
+        grads = torch.autograd.grad(
+            score.sum(), found, retain_graph=not last, allow_unused=True, materialize_grads=True
+        )
+        with torch.no_grad():
+            return torch.stack([self._pick(g, batch, total=True).double().cpu() for g in grads])
+
+    def projections(
+        self, prompts: Sequence[Prompt], vectors: np.ndarray, progress: Progress | None = None
+    ) -> list[np.ndarray] | None:
+        """Return the projections ``[concept, layer, position]`` of every position of each prompt.
+
+        Parameters
+        ----------
+        vectors
+            ``[concept, layer, d]``.
+
+        Returns
+        -------
+        list of numpy.ndarray or None
+            None where the site has no positions.
+        """
+        axes = torch.from_numpy(np.asarray(vectors, np.float32))
+        out: list[np.ndarray] = []
+        for batch in self._batches(prompts, progress):
+            found = self._run(batch)
+            if any(value.shape[1] != max(batch.lengths) for value in found):
+                return None
             with torch.no_grad():
-                whole = [self._pick(g, batch, total=True).double().cpu() for g in grads]
-                parts.append(torch.stack(whole))
-                values.append(score.detach().double().cpu())
-        return np.asarray(torch.cat(parts, 1).numpy()), np.asarray(torch.cat(values).numpy())
+                each = [
+                    torch.einsum("bpd,cd->bcp", value.float(), axes[:, i].to(value.device)).cpu()
+                    for i, value in enumerate(found)
+                ]
+            stacked = torch.stack(each, dim=2).numpy()
+            out += [row[..., :size] for row, size in zip(stacked, batch.lengths, strict=True)]
+        return out
 
     def values(self, prompts: Sequence[Prompt], target: Target) -> np.ndarray:
         """Return the target ``[prompt]`` with nothing changed."""
@@ -296,6 +335,16 @@ def target_of(session: Session, target: Any) -> tuple[Target, str]:
     if len(ids) == 1:
         return chosen, f"logit of {names[0]} (logits)"
     return chosen, f"logit difference of {names[0]} and {names[1]} (logits)"
+
+
+def targets_of(session: Session, targets: Sequence[Any]) -> tuple[Target, list[str]]:
+    """Return the function from logits to ``[prompt, target]``, and the names of the targets."""
+    pairs = [target_of(session, target) for target in targets]
+
+    def all_of(logits: Tensor, batch: PromptBatch) -> Tensor:
+        return torch.stack([call(logits, batch) for call, _ in pairs], dim=1)
+
+    return all_of, [name for _, name in pairs]
 
 
 def at_end(logits: Tensor, batch: PromptBatch) -> Tensor:

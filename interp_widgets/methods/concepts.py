@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,15 +10,24 @@ from torch import Tensor
 
 from interp_widgets.methods import cav, tcav
 from interp_widgets.methods.catalogue import Run, method
-from interp_widgets.methods.concept_site import ConceptSite, target_of
-from interp_widgets.results.base import to_numpy
-from interp_widgets.results.concepts import ConceptResult
+from interp_widgets.methods.concept_sets import (
+    ConceptSet,
+    Pool,
+    check_sets,
+    pool_of,
+    probe_of,
+    sets_of,
+)
+from interp_widgets.methods.concept_site import ConceptSite, targets_of
+from interp_widgets.results.concepts import OF_TARGET, ConceptResult
 from interp_widgets.session.prompts import Prompt, PromptBatch
 
 Examples = PromptBatch | Sequence[Prompt] | Tensor
 Token = str | int
+Aim = Token | Sequence[Token]
 
-FEWEST = 4
+MOST_TOKEN_SCORES = 4_000_000
+"""Concepts × layers × tokens up to which every token of every input gets its presence."""
 
 
 @method(
@@ -33,8 +40,8 @@ FEWEST = 4
     ),
     family="concepts",
     unit="direction at a site",
-    cost="1 forward pass per example; with a target 1 backward pass per input, and 1 forward pass "
-    "per layer and example with the concept",
+    cost="2 forward passes per example and input; with a target 1 backward pass per input and "
+    "target, and 1 forward pass per layer and example with the concept",
 )
 def concepts(
     run: Run,
@@ -45,7 +52,8 @@ def concepts(
     site: str = "resid_post",
     layers: int | Sequence[int] | None = None,
     position: int | Literal["mean"] = -1,
-    target: Token | Sequence[Token] | None = None,
+    target: Aim | None = None,
+    targets: Sequence[Aim] | Mapping[str, Aim] | None = None,
     inputs: PromptBatch | Sequence[Prompt] | None = None,
     filter: Literal["pattern", "logistic", "ridge"] = "pattern",  # noqa: A002
     runs: int = 30,
@@ -85,6 +93,9 @@ def concepts(
     target
         ``"logit_difference"`` (of each prompt's answer and foil), a token or class (its logit), or
         two (their difference), at the last position. None for vectors and separation alone.
+    targets
+        Several of those, one for each class or answer, or a dict with their names:
+        ``result.of_target(name)`` has the numbers of each.
     inputs
         Prompts whose target the TCAV score and linear effect speak of, such as one class. Default:
         all examples.
@@ -94,7 +105,8 @@ def concepts(
     runs
         Repeated vectors, and as many random counterparts.
     alpha, correction
-        Level of significance after Holm's or Bonferroni's correction over concepts × layers.
+        Level of significance after Holm's or Bonferroni's correction over concepts × layers ×
+        targets.
     negligible
         Effects below this share of the target's standard deviation over the inputs (of 1 standard
         deviation without a target) are called negligible; 0.2 is Cohen's "small".
@@ -108,7 +120,10 @@ def concepts(
     ConceptResult
         ``effect, low, high, score, accuracy, auc, p, p_corrected, gap [concept, layer]``,
         ``vectors [concept, layer, d]``; with a target ``score_null``, ``linear_effect``,
-        ``p_sign``.
+        ``p_sign``. ``presence [concept, layer, input]`` says how much of a concept is in each
+        example and input, ``token_presence [concept, layer, token]`` in each of their tokens: 1 is
+        the mean of the examples with the concept, −1 of those without. Examples of a concept are
+        projected on a vector that was fitted without them.
 
     Raises
     ------
@@ -128,251 +143,216 @@ def concepts(
     >>> result = iw.concepts({"female": women, "plural": groups}, others, target=(" she", " he"))
     >>> result.frame().sort_values("effect")
     """
-    sets = _sets(positive, negative, labels)
+    sets = sets_of(positive, negative, labels)
+    aims = _aims(target, targets)
     where = None
     if run.live:
         chosen = [layers] if isinstance(layers, int) else layers
         where = ConceptSite(run.session, site, chosen, position)
-    elif target is not None:
+    elif aims:
         raise ValueError(
             "a target needs the model behind the activations: give prompts, not arrays"
         )
-    data, names = _activations(run, where, sets, layers)
-    _check(sets, data)
-    table = _Table(len(sets), len(names), next(iter(data.values())).shape[-1])
+    pool = pool_of(where, sets, layers, inputs, _phase(run, 0.0, 0.2))
+    check_sets(sets, pool)
     fit: dict[str, Any] = {"filter": filter, "seed": seed}
-    for c, examples in enumerate(sets):
-        for i in range(len(names)):
-            _fit(table, c, i, *(data[key][i] for key in (examples.own, examples.other)), **fit)
-    if where is None or target is None:
-        quantity, threshold = "held-out separation (standard deviations)", negligible
-        table.arrays["score"] = table.arrays["accuracy"]
-        score_name, title = "held-out accuracy", "Concepts by separation"
-        for name in ("score_null", "linear_effect", "p_sign"):
-            del table.arrays[name]
+    arrays = _vectors(sets, pool, **fit)
+    meta: dict[str, Any] = {
+        "title": "Concepts by separation",
+        "quantity": "held-out separation (standard deviations)",
+        "score_name": "held-out accuracy",
+        "target": None,
+        "targets": [],
+    }
+    thresholds = [negligible]
+    if where is None or not aims:
+        tested = {n: arrays[n][None] for n in ("effect", "low", "high", "accuracy", "p")}
+        tested["score"] = tested.pop("accuracy")
     else:
-        value, what = target_of(run.session, target)
-        everything = [p for s in sets for p in (*s.positive, *s.negative)]
-        probes = list(inputs) if inputs is not None else list(dict.fromkeys(everything))
+        value, what = targets_of(run.session, list(aims.values()))
+        probes = list(inputs) if inputs is not None else pool.prompts or []
         gradients, values = where.gradients(probes, value, _phase(run, 0.2, 0.4))
-        _test(table, run, where, value, sets, data, gradients, runs=runs, **fit)
-        quantity, threshold = f"removal effect on the {what}", negligible * float(values.std())
-        score_name, title = "TCAV score", "Concepts by TCAV"
-    arrays = table.arrays
-    arrays["p_corrected"] = tcav.correct(arrays["p"], correction)
-    arrays["significant"] = arrays["p_corrected"] < alpha
-    arrays["negligible"] = np.abs(arrays["effect"]) < threshold
-    arrays["n_positive"] = np.repeat([[s.size] for s in sets], len(names), axis=1)
-    meta = {
-        "title": title,
+        tested = _test(run, where, value, sets, pool, gradients, runs=runs, **fit)
+        thresholds = [negligible * float(spread) for spread in values.std(axis=0)]
+        meta |= {
+            "title": "Concepts by TCAV",
+            "quantity": f"removal effect on the {what[0]}",
+            "score_name": "TCAV score",
+            "target": what[0],
+            "targets": list(aims),
+            "target_quantities": [f"removal effect on the {name}" for name in what],
+        }
+    tested["p_corrected"] = tcav.correct(tested["p"], correction)
+    tested["significant"] = tested["p_corrected"] < alpha
+    limits = np.reshape(thresholds, (-1, 1, 1))
+    tested["negligible"] = np.abs(tested["effect"]) < limits
+    arrays |= {name: table[0] for name, table in tested.items()}
+    if len(aims) > 1:
+        arrays |= {OF_TARGET + name: table for name, table in tested.items()}
+    arrays["n_positive"] = np.repeat([[s.size] for s in sets], len(pool.layers), axis=1)
+    arrays |= _presence(sets, pool, arrays["vectors"], **fit)
+    arrays["norm"] = np.linalg.norm(pool.activations, axis=-1).mean(axis=1)
+    meta |= {
         "concepts": [s.name for s in sets],
-        "layers": names,
+        "layers": pool.layers,
         "site": site if where is not None else "given activations",
         "position": position,
-        "quantity": quantity,
-        "score_name": score_name,
-        "target": None if where is None or target is None else what,
         "filter": filter,
         "alpha": alpha,
         "correction": correction,
-        "negligible_below": threshold,
+        "negligible_below": thresholds[0],
         "runs": runs,
-        "probe": _probe(sets, probe),
+        "probe": probe_of(sets, probe),
+        "inputs": _names(pool),
     }
+    tokens = None if where is None else _token_presence(run, where, pool, arrays)
+    if tokens is not None and pool.prompts is not None:
+        arrays["token_presence"] = tokens
+        meta["input_tokens"] = [list(p.tokens) for p in pool.prompts]
     return ConceptResult(arrays, meta)
 
 
-@dataclass(frozen=True)
-class _Set:
-    """One concept's examples; ``own`` and ``other`` name their activations."""
-
-    name: str
-    positive: Any
-    negative: Any
-    own: str
-    other: str
-
-    @property
-    def size(self) -> int:
-        return len(self.positive)
+def _aims(target: Aim | None, targets: Any) -> dict[str, Any]:
+    """Return the targets by name."""
+    if targets is None:
+        return {} if target is None else {str(target): target}
+    if target is not None:
+        raise ValueError("give target= or targets=, not both")
+    if not isinstance(targets, Mapping):
+        targets = {_called(aim): aim for aim in targets}
+    if not targets:
+        raise ValueError("targets is empty; leave it out for vectors and separation alone")
+    return {str(name): aim for name, aim in targets.items()}
 
 
-class _Table:
-    """The numbers of all concepts and layers, filled cell by cell."""
-
-    def __init__(self, concepts: int, layers: int, width: int) -> None:
-        names = (
-            *("effect", "low", "high", "score", "score_null", "linear_effect"),
-            *("accuracy", "auc", "p", "p_sign", "gap"),
-        )
-        self.arrays: dict[str, Any] = {name: np.full((concepts, layers), np.nan) for name in names}
-        self.arrays["vectors"] = np.zeros((concepts, layers, width), np.float32)
-
-    def put(self, concept: int, layer: int, **values: float) -> None:
-        for name, value in values.items():
-            self.arrays[name][concept, layer] = value
+def _called(aim: Any) -> str:
+    parts = [aim] if isinstance(aim, str | int) else list(aim)
+    return " − ".join(str(p).strip() or repr(p) for p in parts)
 
 
-def _sets(positive: Any, negative: Any, labels: Sequence[Token] | None) -> list[_Set]:
-    """Pair every concept with what it is told apart from."""
-    if labels is not None:
-        if isinstance(positive, Mapping) or len(labels) != len(positive):
-            raise ValueError("labels need one list of examples, with a label for each of them")
-        names = list(dict.fromkeys(str(label) for label in labels))
-        if len(names) < 2:
-            raise ValueError(f"labels name {len(names)} concept; there is nothing to tell it from")
-        at = {n: [i for i, label in enumerate(labels) if str(label) == n] for n in names}
-        positive = {n: _take(positive, at[n]) for n in names}
-    if not isinstance(positive, Mapping):
-        positive = {"concept": positive}
-    if not positive:
-        raise ValueError("there are no concepts: the dict is empty")
-    if isinstance(negative, Mapping):
-        if set(negative) != set(positive):
-            raise ValueError(
-                f"negative names {', '.join(negative)}, and the concepts are {', '.join(positive)}"
-            )
-        return [_Set(n, e, negative[n], f"+{n}", f"-{n}") for n, e in positive.items()]
-    if negative is not None:
-        return [_Set(n, e, negative, f"+{n}", "-") for n, e in positive.items()]
-    if len(positive) < 2:
-        raise ValueError("give negative=: examples without the concept, or at least two concepts")
-    sets = []
-    for name, examples in positive.items():
-        others = [e for other, e in positive.items() if other != name]
-        joined = _join(others)
-        sets.append(_Set(name, examples, joined, f"+{name}", f"-{name}"))
-    return sets
-
-
-def _take(examples: Any, at: list[int]) -> Any:
-    return to_numpy(examples)[at] if hasattr(examples, "shape") else [examples[i] for i in at]
-
-
-def _join(parts: list[Any]) -> Any:
-    if all(hasattr(part, "shape") for part in parts):
-        return np.concatenate([to_numpy(part) for part in parts])
-    return [example for part in parts for example in part]
-
-
-def _activations(
-    run: Run, where: ConceptSite | None, sets: list[_Set], layers: Any
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Return ``{key: [layer, example, d]}`` and the layers' names."""
-    wanted = {s.own: s.positive for s in sets} | {s.other: s.negative for s in sets}
-    given = {key: hasattr(examples, "shape") for key, examples in wanted.items()}
-    if where is None:
-        if not all(given.values()):
-            raise ValueError("give prompts, or arrays [example, d], for every concept")
-        found = {}
-        for key, examples in wanted.items():
-            array = to_numpy(examples).astype(np.float64)
-            array = array[:, None] if array.ndim == 2 else array
-            if array.ndim != 3:
-                raise ValueError(
-                    f"arrays are [example, d] or [example, layer, d], not {array.shape}"
-                )
-            found[key] = array.transpose(1, 0, 2)
-        if len({(a.shape[0], a.shape[2]) for a in found.values()}) > 1:
-            shapes = ", ".join(str(tuple(to_numpy(e).shape)) for e in wanted.values())
-            raise ValueError(f"all arrays need the same layers and width, got {shapes}")
-        n = next(iter(found.values())).shape[0]
-        names = [str(i) for i in range(n)]
-        if isinstance(layers, Sequence):
-            if len(layers) != n:
-                raise ValueError(f"{len(layers)} layers named for arrays with {n}")
-            names = [str(i) for i in layers]
-        return found, names
-    if any(given.values()):
-        raise ValueError("give either prompts or arrays for all concepts, not both")
-    unique = list(dict.fromkeys(p for examples in wanted.values() for p in examples))
-    rows = {prompt: i for i, prompt in enumerate(unique)}
-    everything = where.activations(unique, _phase(run, 0.0, 0.2))
-    found = {key: everything[:, [rows[p] for p in examples]] for key, examples in wanted.items()}
-    return found, where.labels
-
-
-def _check(sets: list[_Set], data: dict[str, np.ndarray]) -> None:
-    for s in sets:
-        for key, kind in ((s.own, "with"), (s.other, "without")):
-            if data[key].shape[1] < FEWEST:
-                raise ValueError(
-                    f"{s.name!r} has {data[key].shape[1]} examples {kind} the concept; {FEWEST} "
-                    "are the least to fit and test a vector on, 30 and more give useful intervals"
-                )
-            if not np.isfinite(data[key]).all():
-                raise ValueError(f"activations of {s.name!r} ({kind} the concept) are not finite")
-
-
-def _fit(
-    table: _Table,
-    c: int,
-    i: int,
-    positive: np.ndarray,
-    negative: np.ndarray,
+def _vectors(
+    sets: list[ConceptSet],
+    pool: Pool,
     *,
     filter: cav.Filter,  # noqa: A002
     seed: int,
-) -> None:
-    """Fit one vector, and say how well it tells held-out examples apart."""
-    vector = cav.direction(positive, negative, filter)
-    own, other = cav.held_out_projections(positive, negative, filter, seed=seed)
-    low, high = tcav.bootstrap((own, other), cav.separation, seed=seed)
-    table.arrays["vectors"][c, i] = vector
-    table.put(
-        c,
-        i,
-        effect=cav.separation(own, other),
-        low=low,
-        high=high,
-        accuracy=cav.balanced_accuracy(own, other),
-        auc=cav.auc(own, other),
-        p=tcav.welch_p(own, other, greater=True),
-        gap=float((positive @ vector).mean() - (negative @ vector).mean()),
-    )
+) -> dict[str, Any]:
+    """Fit every vector, and say how well it tells held-out examples apart."""
+    shape = (len(sets), len(pool.layers))
+    names = ("effect", "low", "high", "accuracy", "auc", "p", "gap")
+    out: dict[str, Any] = {name: np.full(shape, np.nan) for name in names}
+    out["vectors"] = np.zeros((*shape, pool.activations.shape[-1]), np.float32)
+    for c, i in np.ndindex(*shape):
+        positive, negative = pool.of(sets[c].own, i), pool.of(sets[c].other, i)
+        vector = cav.direction(positive, negative, filter)
+        own, other = cav.held_out_projections(positive, negative, filter, seed=seed)
+        out["vectors"][c, i] = vector
+        out["effect"][c, i] = cav.separation(own, other)
+        interval = tcav.bootstrap((own, other), cav.separation, seed=seed)
+        out["low"][c, i], out["high"][c, i] = interval
+        out["accuracy"][c, i] = cav.balanced_accuracy(own, other)
+        out["auc"][c, i] = cav.auc(own, other)
+        out["p"][c, i] = tcav.welch_p(own, other, greater=True)
+        out["gap"][c, i] = 2 * cav.scale_of(positive, negative, vector)[1]
+    return out
+
+
+def _presence(
+    sets: list[ConceptSet],
+    pool: Pool,
+    vectors: np.ndarray,
+    *,
+    filter: cav.Filter,  # noqa: A002
+    seed: int,
+) -> dict[str, Any]:
+    """Return how much of each concept is in each input, and which inputs are its examples."""
+    member = pool.membership(sets)
+    out = np.empty((len(sets), len(pool.layers), pool.activations.shape[1]), np.float32)
+    scale = np.empty((len(sets), len(pool.layers), 2))
+    for c, i in np.ndindex(*out.shape[:2]):
+        positive, negative = pool.of(sets[c].own, i), pool.of(sets[c].other, i)
+        vector = vectors[c, i].astype(np.float64)
+        scale[c, i] = middle, half = cav.scale_of(positive, negative, vector)
+        out[c, i] = (pool.activations[i] @ vector - middle) / half
+        held = cav.held_out_projections(positive, negative, filter, seed=seed, scaled=True)
+        out[c, i, pool.rows[sets[c].other]] = held[1]
+        out[c, i, pool.rows[sets[c].own]] = held[0]
+    return {"presence": out, "member": member, "presence_scale": scale}
+
+
+def _token_presence(
+    run: Run, where: ConceptSite, pool: Pool, arrays: dict[str, Any]
+) -> np.ndarray | None:
+    """Return ``[concept, layer, token]``, the tokens of all inputs one after another."""
+    prompts = pool.prompts or []
+    concepts, layers = arrays["vectors"].shape[:2]
+    if not prompts[0].ids or concepts * layers * sum(map(len, prompts)) > MOST_TOKEN_SCORES:
+        return None
+    found = where.projections(prompts, arrays["vectors"])
+    if found is None:
+        return None
+    middle, half = np.moveaxis(arrays["presence_scale"], -1, 0)[..., None]
+    run.progress(1000, 1000)
+    return np.asarray((np.concatenate(found, axis=-1) - middle) / half, np.float32)
+
+
+def _names(pool: Pool) -> list[str]:
+    if pool.prompts is None:
+        return [f"input {i}" for i in range(pool.activations.shape[1])]
+    return [
+        (p.text if p.text is not None else "".join(p.tokens)) if p.ids else f"input {i}"
+        for i, p in enumerate(pool.prompts)
+    ]
 
 
 def _test(
-    table: _Table,
     run: Run,
     where: ConceptSite,
     value: Any,
-    sets: list[_Set],
-    data: dict[str, np.ndarray],
+    sets: list[ConceptSet],
+    pool: Pool,
     gradients: np.ndarray,
     *,
     filter: cav.Filter,  # noqa: A002
     seed: int,
     runs: int,
-) -> None:
-    """Measure the target's side: TCAV, its test, and the effect of taking the concept away."""
+) -> dict[str, Any]:
+    """Measure the side of the targets: TCAV, its test, and what taking the concept away costs.
+
+    Every array is ``[target, concept, layer]``.
+    """
     layers = len(where.places)
+    names = ("effect", "low", "high", "score", "score_null", "p", "p_sign", "linear_effect")
+    shape = (len(gradients), len(sets), layers)
+    out = {name: np.full(shape, np.nan) for name in names}
     report = _phase(run, 0.4, 1.0)
     for c, examples in enumerate(sets):
         prompts = list(examples.positive)
         before = where.values(prompts, value)
         for i in range(layers):
             report(c * layers + i, len(sets) * layers)
-            positive, negative = data[examples.own][i], data[examples.other][i]
-            test = tcav.tcav_test(
-                positive, negative, gradients[i], filter=filter, runs=runs, seed=seed
-            )
+            positive, negative = pool.of(examples.own, i), pool.of(examples.other, i)
             patterns = _patterns(positive, negative, seed)
             lost = before - where.without(prompts, value, i, patterns)
-            low, high = tcav.bootstrap((lost,), np.mean, seed=seed)
-            table.put(
-                c,
-                i,
-                effect=float(lost.mean()),
-                low=low,
-                high=high,
-                score=float(test.scores.mean()),
-                score_null=float(test.null.mean()),
-                p=test.p,
-                p_sign=test.p_sign,
-                linear_effect=test.effect,
-            )
+            for t in range(len(gradients)):
+                test = tcav.tcav_test(
+                    positive, negative, gradients[t, i], filter=filter, runs=runs, seed=seed
+                )
+                low, high = tcav.bootstrap((lost[:, t],), np.mean, seed=seed)
+                cell = {
+                    "effect": lost[:, t].mean(),
+                    "low": low,
+                    "high": high,
+                    "score": test.scores.mean(),
+                    "score_null": test.null.mean(),
+                    "p": test.p,
+                    "p_sign": test.p_sign,
+                    "linear_effect": test.effect,
+                }
+                for name, number in cell.items():
+                    out[name][t, c, i] = number
     report(1, 1)
+    return out
 
 
 def _patterns(positive: np.ndarray, negative: np.ndarray, seed: int, folds: int = 5) -> np.ndarray:
@@ -390,22 +370,3 @@ def _phase(run: Run, start: float, stop: float) -> Callable[[int, int], None]:
     return lambda done, total: run.progress(
         round(1000 * (start + (stop - start) * done / total)), 1000
     )
-
-
-def _probe(sets: list[_Set], name: str | None) -> dict[str, Any]:
-    digest = hashlib.blake2b(digest_size=8)
-    for s in sets:
-        for examples in (s.positive, s.negative):
-            if hasattr(examples, "shape"):
-                digest.update(to_numpy(examples).tobytes())
-            else:
-                digest.update("|".join(p.key for p in examples).encode())
-    counts = {s.name: s.size for s in sets}
-    others = len(sets[0].negative)
-    described = f"{sum(counts.values())} examples with and {others} without"
-    return {
-        "name": name or described,
-        "hash": digest.hexdigest(),
-        "n_positive": counts,
-        "n_negative": others,
-    }

@@ -95,7 +95,8 @@ def test_planted_stamps_get_their_true_effect(stamps):
         positive[f"stamp {stamp}"] = [stamps.prompt(x[None]) for x in with_it]
         negative[f"stamp {stamp}"] = [stamps.prompt(x[None]) for x in without]
     found = concepts(positive, negative, site="body", target=(1, 0), runs=60, probe="planted")
-    table = {name: found.numpy(name)[:, 0] for name in found.arrays if name != "vectors"}
+    cells = [n for n, a in found.arrays.items() if a.shape == (STAMPS, 1)]
+    table = {name: found.numpy(name)[:, 0] for name in cells}
     effect = table["effect"]
     np.testing.assert_allclose(effect[:3], true[:3], rtol=0.15)
     assert (np.abs(effect[3:]) < 1).all()
@@ -205,6 +206,84 @@ def test_effects_are_what_removing_the_pattern_does_to_the_model(llama):
             for i, (p, (value, _)) in enumerate(zip(positive, own, strict=True))
         ]
         assert found.arrays["effect"][0, layer] == pytest.approx(np.mean(lost), rel=1e-3, abs=1e-4)
+
+
+def test_presence_is_where_an_input_and_its_tokens_stand_between_the_two_means(llama):
+    """Recomputed from plain captures; a concept's own examples by vectors fitted without them."""
+    positive, negative = prompts(llama, 6, 0, last=11), prompts(llama, 5, 1)
+    new = prompts(llama, 3, 2, lengths=(2, 9))
+    found = concepts({"ends in 11": positive}, negative, inputs=new, layers=[0, 2])
+    pool = [*positive, *negative, *new]
+    assert found.inputs == ["".join(p.tokens) for p in pool]
+    assert found.arrays["member"].tolist() == [[1] * 6 + [-1] * 5 + [0] * 3]
+
+    def run(prompt, layer):
+        return llama.capture(prompt, f"resid_post.{layer}", "none")[f"resid_post.{layer}"].double()
+
+    for i, layer in enumerate((0, 2)):
+        acts = {p: run(p, layer).numpy() for p in pool}
+        own, other = (np.stack([acts[p][-1] for p in side]) for side in (positive, negative))
+        vector = own.mean(0) - other.mean(0)
+        middle, half = (own.mean(0) + other.mean(0)) / 2, vector / 2
+        place = lambda x, m=middle, v=vector, h=half: (x - m) @ v / (h @ v)  # noqa: E731
+        presence = found.numpy("presence")[0, i]
+        np.testing.assert_allclose(presence[11:], [place(acts[p][-1]) for p in new], atol=1e-4)
+        for n, prompt in enumerate(pool):
+            tokens, where = found.input_tokens(n)
+            assert tokens == list(prompt.tokens)
+            expected = [place(x) for x in acts[prompt]]
+            got = found.numpy("token_presence")[0, i, where]
+            np.testing.assert_allclose(got, expected, atol=1e-3)
+        held = cav.held_out_projections(own, other, scaled=True)
+        np.testing.assert_allclose(presence[:11], np.concatenate(held), atol=1e-4)
+        norms = [np.linalg.norm(acts[p][-1]) for p in pool]
+        assert found.arrays["norm"][i] == pytest.approx(np.mean(norms), rel=1e-5)
+    frame = found.input_frame(0)
+    assert list(frame["role"]) == ["with"] * 6 + ["without"] * 5 + [""] * 3
+
+
+def test_several_targets_give_what_each_gives_alone(llama):
+    positive, negative = prompts(llama, 6, 0, last=11), prompts(llama, 5, 1)
+    given = {"ends in 11": positive, "not": negative}
+    aims = {"five": 5, "difference": (5, 9), "own": "logit_difference"}
+    together = concepts(given, targets=aims, layers=[1, 2], runs=4)
+    assert together.targets == list(aims)
+    for name, aim in aims.items():
+        alone = concepts(given, target=aim, layers=[1, 2], runs=4)
+        part = together.of_target(name)
+        for array in ("effect", "low", "high", "score", "score_null", "linear_effect", "p"):
+            np.testing.assert_allclose(part.numpy(array), alone.numpy(array), rtol=1e-4, atol=1e-5)
+        assert part.quantity == alone.quantity
+        assert (part.numpy("p_corrected") >= alone.numpy("p_corrected") - 1e-6).all()
+    frame = together.frame()
+    assert len(frame) == 3 * 2 * 2
+    assert together.numpy("effect").tolist() == together.of_target(0).numpy("effect").tolist()
+    with pytest.raises(KeyError, match="five, difference, own"):
+        together.of_target("six")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"target": 5, "targets": [5]}, "not both"),
+        ({"targets": []}, "empty"),
+        ({"targets": "logit_difference"}, "targets must be"),
+    ],
+)
+def test_targets_that_cannot_be_say_why(llama, options, reason):
+    some = prompts(llama, 5, 0)
+    with pytest.raises((ValueError, TypeError), match=reason):
+        concepts({"a": some}, prompts(llama, 5, 1), **options)
+
+
+def test_what_is_selected_picks_layer_and_concept(llama):
+    given = {"a": prompts(llama, 5, 0, last=11), "b": prompts(llama, 5, 1)}
+    found = concepts(given)
+    at = found.at({"layer": 2, "node": "b", "head": 1})
+    assert at[["concept", "layer"]].values.tolist() == [["b", "2"]]
+    assert len(found.at({"layer": 1})) == 2
+    assert len(found.at({"node": "nobody"})) == 0
+    assert len(found.at({"token": 3})) == 0
 
 
 @pytest.mark.parametrize("site", ["resid_mid", "z", "q", "mlp_post", "embed"])
