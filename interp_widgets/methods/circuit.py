@@ -6,31 +6,25 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from interp_widgets.methods import catalogue
 from interp_widgets.methods.catalogue import Run
-from interp_widgets.methods.circuits.eap import Ends, Progress, eap, eap_ig, exact
-from interp_widgets.methods.circuits.engine import Loss, ModelEngine
-from interp_widgets.methods.circuits.evaluate import (
-    ENOUGH,
-    Pairs,
-    measure_cut,
-    sizes_of,
-)
+from interp_widgets.methods.circuits.ablation import AblationName
 from interp_widgets.methods.circuits.evaluate import (
     faithfulness as measure_faithfulness,
 )
-from interp_widgets.methods.circuits.metrics import Metric
-from interp_widgets.methods.circuits.wiring import CircuitError
+from interp_widgets.methods.circuits.evaluate import (
+    measure_cut,
+    sizes_of,
+)
+from interp_widgets.methods.circuits.levels import Units
+from interp_widgets.methods.circuits.pairs import Pairs
+from interp_widgets.methods.circuits.problem import Problem, pose
+from interp_widgets.methods.circuits.scorers import find
+from interp_widgets.methods.circuits.tally import Level
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
 from interp_widgets.session.prompts import Prompt, PromptBatch
-
-TITLES = {"eap": "EAP", "eap-ig": "EAP-IG", "exact": "Exact edge patching"}
-MOST_EXACT = 5_000
-"""More edges than this take hours one by one."""
 
 
 @catalogue.method(
@@ -51,14 +45,18 @@ def circuit(
     clean: Prompt | PromptBatch | Sequence[Prompt],
     corrupted: Prompt | PromptBatch | Sequence[Prompt],
     *,
-    method: Literal["eap", "eap-ig", "exact"] = "eap-ig",
+    method: str = "eap-ig",
     steps: int = 5,
     endpoint: Literal["clean", "corrupted"] = "clean",
     metric: Literal["logit_difference", "kl"] = "logit_difference",
+    level: Level = "edge",
+    positions: bool = False,
+    ablation: AblationName = "interchange",
     size: float | None = None,
     faithfulness: bool = True,
     sizes: Sequence[float] | None = None,
     batch_size: int | None = None,
+    seed: int = 0,
 ) -> CircuitResult:
     """Score every edge between heads, MLPs, embeddings and logits, and choose a circuit.
 
@@ -78,7 +76,9 @@ def circuit(
     method
         ``"eap"``: gradient at the clean prompt; ``"eap-ig"``: gradients averaged on the way from
         the corrupted to the clean embeddings, which sees edges into saturated components;
-        ``"exact"``: every edge patched alone, for small models.
+        ``"eap-ig-activations"``: averaged over what each writer itself writes;
+        ``"clean-corrupted"``: averaged over both ends; ``"exact"``: every edge patched alone, for
+        small models. ``iw.circuits.SCORERS`` lists all.
     steps
         Inputs averaged by EAP-IG; 5 is the paper's.
     endpoint
@@ -87,6 +87,15 @@ def circuit(
     metric
         ``"logit_difference"`` of answer and foil, or ``"kl"`` divergence from the clean run, at the
         last position.
+    level
+        ``"edge"``: edges between components; ``"node"``: heads and MLPs with all their edges;
+        ``"neuron"``: single dimensions of what a component writes, as in the MIB benchmark.
+    positions
+        Whether an edge or node at each position is a unit of its own (prompts of one length).
+    ablation
+        What cut edges carry: ``"interchange"`` (what they carry on the corrupted prompt),
+        ``"zero"``, ``"mean"``, ``"mean_positional"``, ``"resample"`` or ``"optimal"``; see
+        :class:`~interp_widgets.methods.circuits.ablation.Ablation`.
     size
         Edges of the circuit: a number, or a share of all as a float. Default: the smallest size
         measured with a faithfulness of at least 0.85; without ``faithfulness``, 5 %.
@@ -120,166 +129,90 @@ def circuit(
     >>> found = iw.circuit(clean, corrupted, method="eap-ig")
     >>> found.top(5); found.faithfulness
     """
+    scorer = find(method, level, positions=positions)
     pairs = Pairs.of(clean, corrupted, batch_size)
-    session = run.session
-    if method == "eap" and metric == "kl":
-        raise CircuitError(
-            "the KL divergence from the clean run has no gradient at the clean run, so EAP would "
-            'score every edge 0; use method="eap-ig" or the logit difference'
-        )
-    engine = ModelEngine(session, pairs.batches[0][0])
-    measure = Metric(metric)
-    for batch, _ in pairs:
-        measure.check(batch)
-    wanted = sizes_of(engine.graph.n_edges, sizes) if faithfulness else []
-    fixed = None if size is None else sizes_of(engine.graph.n_edges, [size])[0]
+    problem = pose(pairs, metric, ablation, level=level, positions=positions, seed=seed)
+    total = Units(problem.engine.graph, level, np.zeros(problem.shape, np.int8)).total
+    wanted = sizes_of(total, sizes) if faithfulness else []
+    fixed = None if size is None else sizes_of(total, [size])[0]
     if fixed is not None and faithfulness:
         wanted = sorted({*wanted, fixed})
-    bar = _Bar(run, len(pairs.batches), method, steps, len(wanted))
-    scores, values = _score(engine, pairs, measure, method, steps, endpoint, bar)
-    graph = engine.graph.with_scores(scores)
-    meta = _meta(graph, pairs, measure, method, steps, endpoint, values)
+    bar = _Bar(run, len(pairs.batches), 100 if method == "exact" else steps, len(wanted))
+    options = {"steps": steps, "endpoint": endpoint, "seed": seed}
+    scores = scorer.score(problem, options, bar.first)
+    values = problem.values()
+    units = Units(problem.engine.graph, level, scores.astype(np.float32))
+    if level == "edge" and not positions:
+        units = Units(units.graph.with_scores(scores), level, units.scores)
     arrays: dict[str, Any] = {}
+    meta = _meta(problem, scorer.title, options, values)
     if wanted:
-        curve = measure_faithfulness(engine, graph, pairs, measure, wanted, bar.second)
+        curve = measure_faithfulness(problem, units, wanted, bar.second)
         arrays = {
             "faithfulness_sizes": curve.sizes,
-            "faithfulness_edges": curve.edges,
+            "faithfulness_edges": curve.kept,
             "faithfulness": curve.values.astype(np.float32),
+            "faithfulness_interval": curve.interval().astype(np.float32),
             "metric_by_size": curve.metric.astype(np.float32),
         }
         meta |= {"checks": curve.checks}
-        if fixed is None:
-            enough = np.flatnonzero(curve.values >= ENOUGH)
-            fixed = int(curve.sizes[enough[0]]) if len(enough) else None
+        fixed = fixed if fixed is not None else curve.smallest()
     if fixed is None:
-        fixed = max(1, round(0.05 * graph.n_edges))
-    graph = graph.top_n(fixed).prune()
-    result = CircuitResult.from_graph(graph, size=fixed, **meta)
+        fixed = max(1, round(0.05 * total))
+    part = units.top(fixed)
+    result = CircuitResult.from_graph(_scored(part.graph, units), size=fixed, **meta)
+    if not (level == "edge" and not positions):
+        arrays["unit_scores"] = units.scores
     result.arrays.update(arrays)
-    result.cutter = lambda mask: measure_cut(pairs, measure, mask)
+    result.cutter = lambda mask: measure_cut(problem, mask)
     return result
 
 
-def _score(
-    engine: ModelEngine,
-    pairs: Pairs,
-    metric: Metric,
-    method: str,
-    steps: int,
-    endpoint: Any,
-    bar: _Bar,
-) -> tuple[np.ndarray, dict[str, float]]:
-    """Return mean scores and the mean metric of both ends."""
-    total = np.zeros(engine.graph.shape, np.float64)
-    ends = np.zeros(2)
-    for clean, corrupted in pairs:
-
-        def loss(logits: Tensor, clean: PromptBatch = clean) -> Loss:
-            fixed = logits.detach()
-            return lambda own: -metric.sign * metric.value(own, clean, fixed)
-
-        both = Ends.of(engine, clean, corrupted)
-        ours, theirs = both.logits, both.corrupted_logits
-        if not bool(torch.isfinite(ours).all() and torch.isfinite(theirs).all()):
-            raise CircuitError("the model's logits are not finite on these prompts")
-        ends += [float(metric.value(x, clean, ours).double().sum()) for x in (ours, theirs)]
-        if method == "exact":
-            total += _exact(engine, clean, corrupted, loss, both, bar.first)
-        elif method == "eap":
-            total += eap(engine, clean, corrupted, loss, ends=both)
-        else:
-            total += eap_ig(
-                engine,
-                clean,
-                corrupted,
-                loss,
-                steps=steps,
-                endpoint=endpoint,
-                ends=both,
-                progress=bar.first,
-            )
-        bar.next()
-    mean = ends / len(pairs)
-    if not abs(mean[0] - mean[1]) > 1e-6 * max(1.0, abs(mean[0])):
-        raise CircuitError(
-            f"the {metric.title} is {mean[0]:.4g} on the clean and on the corrupted prompts: they "
-            "have to differ for a circuit to explain the difference"
-        )
-    return total / len(pairs), {"clean": float(mean[0]), "corrupted": float(mean[1])}
-
-
-def _exact(
-    engine: ModelEngine,
-    clean: PromptBatch,
-    corrupted: PromptBatch,
-    loss: Any,
-    ends: Ends,
-    progress: Progress,
-) -> np.ndarray:
-    if engine.graph.n_edges > MOST_EXACT:
-        raise CircuitError(
-            f"exact patching runs the model once per edge, and there are {engine.graph.n_edges:,}; "
-            'it is meant for small models: use method="eap-ig"'
-        )
-    return exact(
-        engine,
-        clean,
-        corrupted,
-        loss,
-        repeat=lambda batch, n: PromptBatch(batch.prompts * n),
-        ends=ends,
-        progress=progress,
-    )
+def _scored(graph: Graph, units: Units) -> Graph:
+    """Give the edges scores to be drawn by: their own, summed over positions, or their writer's."""
+    scores = units.scores
+    if units.level == "edge":
+        return graph.with_scores(scores.sum(-1) if units.positional else scores)
+    own = scores.reshape(len(scores), -1).sum(1)[:, None]
+    return graph.with_scores(np.where(graph.real_edge_mask, own, 0))
 
 
 def _meta(
-    graph: Graph,
-    pairs: Pairs,
-    metric: Metric,
-    method: str,
-    steps: int,
-    endpoint: str,
-    values: dict[str, float],
+    problem: Problem, title: str, options: dict[str, Any], values: dict[str, float]
 ) -> dict[str, Any]:
-    clean, corrupted = pairs.first
-    scoring = TITLES[method]
-    if method == "eap-ig":
+    clean, corrupted = problem.pairs.first
+    scoring = title
+    if title.startswith("EAP-IG"):
+        steps, endpoint = options["steps"], options["endpoint"]
         scoring += f", {steps} step{'s' if steps > 1 else ''}, {endpoint} end included"
+    where = "each position by itself" if problem.positions else "all positions"
     return {
-        "title": f"Circuit by {TITLES[method]}",
+        "title": f"Circuit by {title}",
         "scoring": scoring,
-        "metric": metric.title,
-        "ablation": "interchange with the corrupted prompt, all positions",
-        "n_pairs": len(pairs),
+        "metric": problem.metric.title,
+        "level": problem.level,
+        "ablation": f"{problem.ablation.title}, {where}",
+        "n_pairs": len(problem.pairs),
         "tokens": list(clean.tokens),
         "corrupted_tokens": list(corrupted.tokens),
         "answer": clean.answer_token,
         "foil": clean.foil_token,
         "values": values,
-        "n_edges": graph.n_edges,
+        "n_edges": problem.engine.graph.n_edges,
     }
 
 
 class _Bar:
     """One progress bar over scoring and measuring, in units of runs of the model."""
 
-    def __init__(self, run: Run, batches: int, method: str, steps: int, sizes: int) -> None:
+    def __init__(self, run: Run, batches: int, steps: int, sizes: int) -> None:
         self.run = run
-        self.batches = batches
-        self.share = 0.9 if method == "exact" else 3 * steps / (3 * steps + sizes + 2)
-        self.share = self.share if sizes else 1.0
-        self.done = 0
+        runs = batches * (3 * steps + 2)
+        self.share = runs / (runs + batches * (sizes + 2)) if sizes else 1.0
 
     def first(self, done: int, total: int) -> None:
-        """Report within the scoring of a batch."""
-        part = (self.done + done / total) / self.batches
-        self.run.progress(round(1000 * self.share * part), 1000)
-
-    def next(self) -> None:
-        """Go on to the next batch."""
-        self.done += 1
-        self.first(0, 1)
+        """Report within the scoring."""
+        self.run.progress(round(1000 * self.share * done / total), 1000)
 
     def second(self, done: int, total: int) -> None:
         """Report within the measuring of faithfulness."""

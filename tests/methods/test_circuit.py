@@ -178,7 +178,7 @@ def test_bad_input_is_named(session, clean, corrupted):
         circuit(clean, corrupted, method="eap", metric="kl")
     with pytest.raises(CircuitError, match="have to differ"):
         circuit(clean[0], session.prompt(list(clean[0].ids)))
-    with pytest.raises(ValueError, match="9999 edges"):
+    with pytest.raises(ValueError, match="9999 units"):
         circuit(clean, corrupted, size=9999)
     with pytest.raises(CircuitError, match="prompt or a list"):
         circuits.evaluate(session, circuit(clean, corrupted, faithfulness=False), [], [])
@@ -186,23 +186,39 @@ def test_bad_input_is_named(session, clean, corrupted):
         circuits.evaluate(session, circuits.Graph.from_session(session))
 
 
+def curve_of(sizes, values, total):
+    """Faithfulness of one pair: 1 with everything whole, 0 with everything cut."""
+    return Faithfulness(
+        np.array(sizes), np.array(sizes), np.array(values)[:, None], np.ones(1), np.zeros(1), total
+    )
+
+
 def test_a_perfect_ranking_has_the_area_of_the_benchmark():
     sizes = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]) * 10_000
-    ones = np.ones(10)
-    curve = Faithfulness(sizes, sizes, ones, ones, 1.0, 0.0, 10_000)
+    curve = curve_of(sizes, np.ones(10), 10_000)
     assert curve.cpr == pytest.approx(0.999)
     assert curve.cmd == 0
-    late = Faithfulness(sizes, sizes, np.eye(10)[-1], ones, 1.0, 0.0, 10_000)
+    late = curve_of(sizes, np.eye(10)[-1], 10_000)
     assert (late.cpr, late.cmd) == pytest.approx((0.25, 0.749))
 
 
 def test_the_chart_shows_the_measured_points_unclipped():
-    sizes = np.array([1, 10, 100])
-    values = np.array([-0.2, 0.6, 1.3])
-    chart = Faithfulness(sizes, sizes, values, values, 1.0, 0.0, 100).chart()
+    chart = curve_of([1, 10, 100], [-0.2, 0.6, 1.3], 100).chart()
     assert list(chart.data[0].x) == [1, 10, 100]
     assert list(chart.data[0].y) == [-0.2, 0.6, 1.3]
     assert chart.layout.yaxis.range is None
+
+
+def test_intervals_are_over_pairs():
+    rng = np.random.default_rng(0)
+    samples = rng.normal([[2.0], [4.0]], 0.5, (2, 200))
+    curve = Faithfulness(
+        np.array([1, 2]), np.array([1, 2]), samples, np.full(200, 5.0), np.full(200, 1.0), 9
+    )
+    limits = curve.interval()
+    wanted = (samples.mean(1) - 1) / 4
+    spread = 1.96 * samples.std(1) / 200**0.5 / 4
+    np.testing.assert_allclose(limits, wanted[:, None] + np.outer(spread, [-1, 1]), atol=0.01)
 
 
 def test_sizes_are_numbers_or_shares():

@@ -23,11 +23,21 @@ class Cut:
     edges
         ``[n_forward, n_backward]``, ``[batch, n_forward, n_backward]`` or
         ``[batch, n_forward, n_backward, position]``; 1 is cut, 0 is whole, between them is mixed.
+    neurons
+        Dimensions of what is written that cut edges change ``[n_forward, d]``; default all.
     grad
         Whether the run is to be differentiated: then every reader is rewritten, cut or not.
     """
 
-    def __init__(self, graph: Graph, values: Tensor, edges: Tensor, *, grad: bool) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        values: Tensor,
+        edges: Tensor,
+        *,
+        neurons: Tensor | None = None,
+        grad: bool = False,
+    ) -> None:
         masks = edges.to(values.device, values.dtype)
         if masks.ndim == 2:
             masks = masks[None]
@@ -36,6 +46,7 @@ class Cut:
         if masks.shape[1:3] != graph.shape:
             raise ValueError(f"edges must be {graph.shape}, got {tuple(masks.shape[1:3])}")
         self.values = values
+        self._neurons = None if neurons is None else neurons.to(values.device, values.dtype)
         self.masks = masks
         self.grad = grad
         self.streams: dict[int, Tensor] = {}
@@ -45,7 +56,11 @@ class Cut:
 
     def write(self, row: int, written: Tensor) -> None:
         """Note what writers from ``row`` on wrote ``[writer, batch, position, d]``."""
-        self._written.append((row, self.values[row : row + len(written)] - written))
+        rows = slice(row, row + len(written))
+        difference = self.values[rows] - written
+        if self._neurons is not None:
+            difference = difference * self._neurons[rows, None, None]
+        self._written.append((row, difference))
 
     def hits(self, column: int) -> bool:
         """Whether anything that this reader reads is changed."""

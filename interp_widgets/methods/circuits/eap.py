@@ -56,7 +56,9 @@ def eap(
     numpy.ndarray
         ``[n_forward, n_backward]`` for edges, summed over the rows of the batch.
     """
-    return _integrate(engine, clean, values, loss, [1.0], level, positions, note, None)
+    return _integrate(
+        engine, clean, values, loss, [1.0], level=level, positions=positions, note=note
+    )
 
 
 def eap_ig(
@@ -90,7 +92,17 @@ def eap_ig(
     _check(steps)
     first = 1 if endpoint == "clean" else 0
     shares = [(k + first) / steps for k in range(steps)]
-    return _integrate(engine, clean, values, loss, shares, level, positions, note, progress)
+    return _integrate(
+        engine,
+        clean,
+        values,
+        loss,
+        shares,
+        level=level,
+        positions=positions,
+        note=note,
+        progress=progress,
+    )
 
 
 def clean_corrupted(
@@ -105,7 +117,17 @@ def clean_corrupted(
     progress: Progress | None = None,
 ) -> np.ndarray:
     """Score edges by the mean of the gradients at both ends of EAP-IG's way: two steps."""
-    return _integrate(engine, clean, values, loss, [1.0, 0.0], level, positions, note, progress)
+    return _integrate(
+        engine,
+        clean,
+        values,
+        loss,
+        [1.0, 0.0],
+        level=level,
+        positions=positions,
+        note=note,
+        progress=progress,
+    )
 
 
 def eap_ig_activations(
@@ -172,10 +194,11 @@ def _integrate(
     values: Tensor,
     loss: LossOf,
     shares: list[float],
+    *,
     level: Level,
     positions: bool,
     note: Note | None,
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Average gradients over inputs; a run on the clean input also tells what is written."""
     seen: list[Tensor] = []

@@ -54,13 +54,22 @@ class Engine(Protocol):
         once, before the first gradient, with what :meth:`writers` would return of this run.
         """
 
-    def cut(self, batch: Any, values: Tensor, edges: Tensor, *, grad: bool = False) -> Tensor:
+    def cut(
+        self,
+        batch: Any,
+        values: Tensor,
+        edges: Tensor,
+        *,
+        neurons: Tensor | None = None,
+        grad: bool = False,
+    ) -> Tensor:
         """Return the logits ``[batch, vocabulary]`` with edges carrying other values.
 
         ``values`` ``[n_forward, batch, position, d]`` is what cut edges carry: for interchange,
         what :meth:`writers` returned for the corrupted batch. ``edges`` is a mask
         ``[n_forward, n_backward]``, one such mask per row of the batch, or one per row with
-        positions as its last axis; shares between 0 and 1 mix the values. With ``grad`` the
+        positions as its last axis; shares between 0 and 1 mix the values. ``neurons``
+        ``[n_forward, d]`` restricts it to some dimensions of what is written. With ``grad`` the
         logits can be differentiated by ``edges`` and ``values``.
         """
 
@@ -249,10 +258,16 @@ class ModelEngine:
     # Cutting edges
 
     def cut(
-        self, batch: PromptBatch, values: Tensor, edges: Tensor, *, grad: bool = False
+        self,
+        batch: PromptBatch,
+        values: Tensor,
+        edges: Tensor,
+        *,
+        neurons: Tensor | None = None,
+        grad: bool = False,
     ) -> Tensor:
         """Run with edges carrying ``values``; the others carry recomputed ones."""
-        cut = Cut(self.graph, values, edges, grad=grad)
+        cut = Cut(self.graph, values, edges, neurons=neurons, grad=grad)
         steps = self._watch_writers(cut.write, detach=not grad)
         for i in range(self.graph.layers):
             steps += self._cut_layer(i, cut)
@@ -274,10 +289,13 @@ class ModelEngine:
 
         def project(j: int, place: Location) -> Step:
             def replace() -> None:
-                value = attention.widen(j, self._at(place)).clone()
-                for slot, part in attention.split(j, value).items():
+                parts = attention.split(j, attention.widen(j, self._at(place)))
+                for slot in parts:
                     for some in self._chunks(hit[slot], cut.streams[i]):
-                        part[:, :, list(some)] = self._project(i, slot, some, cut)
+                        own = self._project(i, slot, some, cut)
+                        at = torch.tensor(some, device=own.device)
+                        parts[slot] = parts[slot].index_copy(2, at, own)
+                value = attention.join(parts)
                 self._put(place, value)
 
             return self._step(place, replace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp_widgets.methods.circuits.engine import ModelEngine
-from interp_widgets.methods.circuits.metrics import Metric
+from interp_widgets.methods.circuits.ablation import AblationName
+from interp_widgets.methods.circuits.levels import Units
+from interp_widgets.methods.circuits.pairs import Pairs, Prompts
+from interp_widgets.methods.circuits.problem import Case, Problem, pose
+from interp_widgets.methods.circuits.tally import Level
 from interp_widgets.methods.circuits.wiring import CircuitError
 from interp_widgets.methods.readout import COARSE, TOLERANCE
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
-from interp_widgets.session.prompts import Prompt, PromptBatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from interp_widgets.session.session import Session
 
-Prompts = Prompt | PromptBatch | Sequence[Prompt]
 Progress = Callable[[int, int], None]
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -41,51 +42,91 @@ class Faithfulness:
     Parameters
     ----------
     sizes
-        Edges taken by |score| ``[size]``.
-    edges
-        Edges left after pruning ``[size]``.
-    values
-        ``(m(circuit) − m(corrupted)) / (m(clean) − m(corrupted))`` ``[size]``.
-    metric
-        Mean metric of the circuit ``[size]``.
-    clean, corrupted
-        Mean metric of the whole network and of the corrupted run.
-    n_edges
-        Edges of the whole network.
+        Units (edges, nodes or neurons) taken by |score| ``[size]``.
+    kept
+        Units left after pruning ``[size]``.
+    samples
+        Metric of the circuit on each pair ``[size, pair]``.
+    clean_samples, corrupted_samples
+        Metric of the whole network, and with everything ablated ``[pair]``.
+    total
+        Units of the whole network.
+    level
+        What the units are.
     checks
         Largest differences of logits: ``cut_none`` (nothing cut against the clean run) and
-        ``cut_all`` (everything cut against the corrupted run), as shares of the largest logit.
+        ``cut_all`` (everything cut against the ablated run), as shares of the largest logit.
     """
 
     sizes: np.ndarray
-    edges: np.ndarray
-    values: np.ndarray
-    metric: np.ndarray
-    clean: float
-    corrupted: float
-    n_edges: int
+    kept: np.ndarray
+    samples: np.ndarray
+    clean_samples: np.ndarray
+    corrupted_samples: np.ndarray
+    total: int
+    level: Level = "edge"
     checks: dict[str, float] = field(default_factory=dict)
 
     @property
+    def clean(self) -> float:
+        """Mean metric of the whole network."""
+        return float(self.clean_samples.mean())
+
+    @property
+    def corrupted(self) -> float:
+        """Mean metric with everything ablated."""
+        return float(self.corrupted_samples.mean())
+
+    @property
+    def metric(self) -> np.ndarray:
+        """Mean metric of the circuits ``[size]``."""
+        return np.asarray(self.samples.mean(axis=1))
+
+    @property
+    def values(self) -> np.ndarray:
+        """``(m(circuit) − m(ablated)) / (m(clean) − m(ablated))`` ``[size]``."""
+        return _shares(self.metric, self.clean, self.corrupted)
+
+    @property
     def cpr(self) -> float:
-        """Area under faithfulness over the share of edges (MIB's CPR; larger is better)."""
-        return float(np.trapezoid(self.values, self.sizes / self.n_edges))
+        """Area under faithfulness over the share of units (MIB's CPR; larger is better)."""
+        return float(np.trapezoid(self.values, self.sizes / self.total))
 
     @property
     def cmd(self) -> float:
         """Area between faithfulness and 1 (MIB's CMD; 0 is best)."""
-        return float(np.trapezoid(np.abs(1 - self.values), self.sizes / self.n_edges))
+        return float(np.trapezoid(np.abs(1 - self.values), self.sizes / self.total))
+
+    def interval(self, confidence: float = 0.95, draws: int = 1000, seed: int = 0) -> np.ndarray:
+        """Return bootstrap limits of faithfulness over pairs ``[size, 2]``.
+
+        Pairs are drawn with replacement; percentiles of ``draws`` draws (1,000 is usual for 95 %).
+        """
+        rng = np.random.default_rng(seed)
+        pick = rng.integers(0, len(self.clean_samples), (draws, len(self.clean_samples)))
+        means = self.samples[:, pick].mean(-1)
+        ends = [x[pick].mean(-1) for x in (self.clean_samples, self.corrupted_samples)]
+        tail = (1 - confidence) / 2
+        return np.quantile(_shares(means, *ends), [tail, 1 - tail], axis=1).T
+
+    def smallest(self, faithful: float = ENOUGH) -> int | None:
+        """Return the smallest size measured of at least this faithfulness, or None."""
+        enough = np.flatnonzero(self.values >= faithful)
+        return int(self.sizes[enough[0]]) if len(enough) else None
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per size."""
+        """Return one row per size, with 95 % limits of faithfulness over pairs."""
         import pandas as pd
 
+        limits = self.interval()
         return pd.DataFrame(
             {
-                "edges_taken": self.sizes,
-                "edges_kept": self.edges,
-                "share": self.sizes / self.n_edges,
+                f"{self.level}s_taken": self.sizes,
+                f"{self.level}s_kept": self.kept,
+                "share": self.sizes / self.total,
                 "faithfulness": self.values,
+                "low": limits[:, 0],
+                "high": limits[:, 1],
                 "metric": self.metric,
             }
         )
@@ -99,174 +140,108 @@ class Faithfulness:
         """
         import plotly.graph_objects as go
 
-        hover = [f"{kept:,} edges after pruning" for kept in self.edges]
+        hover = [f"{kept:,} {self.level}s after pruning" for kept in self.kept]
         curve = go.Scatter(x=self.sizes, y=self.values, mode="lines+markers", hovertext=hover)
         figure = go.Figure(curve)
         for level in (0, 1):
             figure.add_hline(level, line={"width": 1, "dash": "dot", "color": "#59636e"})
-        figure.update_xaxes(type="log", title=f"edges (of {self.n_edges:,})")
+        figure.update_xaxes(type="log", title=f"{self.level}s (of {self.total:,})")
         figure.update_yaxes(title="faithfulness")
         figure.update_layout(template="simple_white", height=320, margin={"t": 16, "r": 16})
         return figure
 
 
-@dataclass
-class Pairs:
-    """Clean and corrupted prompts, in batches of one length each."""
-
-    session: Session
-    batches: list[tuple[PromptBatch, PromptBatch]]
-
-    @classmethod
-    def of(cls, clean: Prompts, corrupted: Prompts, batch_size: int | None = None) -> Pairs:
-        """Pair prompts in order, and group pairs of one length.
-
-        Raises
-        ------
-        CircuitError
-            When the numbers of prompts or the lengths of a pair differ.
-        """
-        ours, theirs = _list(clean, "clean"), _list(corrupted, "corrupted")
-        if len(ours) != len(theirs):
-            raise CircuitError(
-                f"{len(ours)} clean and {len(theirs)} corrupted prompts: every clean prompt needs "
-                "its corrupted one, in the same order"
-            )
-        session = ours[0].session
-        if any(p.session is not session for p in [*ours, *theirs]):
-            raise CircuitError("clean and corrupted prompts belong to different sessions")
-        groups: dict[int, list[tuple[Prompt, Prompt]]] = {}
-        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            if len(a) != len(b):
-                raise CircuitError(
-                    f"pair {i} differs in length: {len(a)} tokens clean, {len(b)} corrupted. Edges "
-                    "are patched position by position, so replace words by words of as many tokens"
-                )
-            groups.setdefault(len(a), []).append((a, b))
-        size = batch_size or _batch_size(session, max(groups))
-        batches = []
-        for length in sorted(groups):
-            for at in range(0, len(groups[length]), size):
-                some = groups[length][at : at + size]
-                batches.append(
-                    (PromptBatch(tuple(a for a, _ in some)), PromptBatch(tuple(b for _, b in some)))
-                )
-        return cls(session, batches)
-
-    def __len__(self) -> int:
-        return sum(len(clean) for clean, _ in self.batches)
-
-    def __iter__(self) -> Iterator[tuple[PromptBatch, PromptBatch]]:
-        return iter(self.batches)
-
-    @property
-    def first(self) -> tuple[Prompt, Prompt]:
-        """The first pair."""
-        return self.batches[0][0][0], self.batches[0][1][0]
-
-
-def _list(prompts: Prompts, name: str) -> list[Prompt]:
-    if isinstance(prompts, Prompt):
-        return [prompts]
-    found = list(prompts)
-    if not found or not all(isinstance(p, Prompt) for p in found):
-        raise CircuitError(f"{name} has to be a prompt or a list of prompts made by session.prompt")
-    return found
-
-
-def _batch_size(session: Session, length: int) -> int:
-    """Return how many pairs run at once: what components write takes about 512 MB then."""
-    graph = Graph.from_session(session)
-    width = session.anatomy.d_model or 1
-    return int(max(1, min(64, 2**27 // (graph.n_forward * width * length))))
-
-
-def sizes_of(n_edges: int, sizes: Sequence[float] | None = None) -> list[int]:
-    """Turn sizes (numbers of edges, or shares up to 1.0 as floats) into ascending numbers of edges.
+def sizes_of(total: int, sizes: Sequence[float] | None = None) -> list[int]:
+    """Turn sizes (numbers, or shares up to 1.0 as floats) into ascending numbers of units.
 
     Raises
     ------
     ValueError
-        For a size below 0 or above the number of edges.
+        For a size below 0 or above the number of units.
     """
     found = set()
     for size in SHARES if sizes is None else sizes:
-        number = round(size * n_edges) if isinstance(size, float) and size <= 1 else int(size)
-        if not 0 <= number <= n_edges:
-            raise ValueError(f"there is no circuit of {size} edges: the network has {n_edges:,}")
+        number = round(size * total) if isinstance(size, float) and size <= 1 else int(size)
+        if not 0 <= number <= total:
+            raise ValueError(f"there is no circuit of {size} units: the network has {total:,}")
         found.add(max(1, number) if size else 0)
     return sorted(found)
 
 
 def faithfulness(
-    engine: ModelEngine,
-    graph: Graph,
-    pairs: Pairs,
-    metric: Metric,
+    problem: Problem,
+    units: Units,
     sizes: Sequence[int],
     progress: Progress | None = None,
 ) -> Faithfulness:
-    """Measure circuits of growing size; edges outside the circuit carry corrupted values.
+    """Measure circuits of growing size; what is outside them is ablated.
 
     Raises
     ------
     CircuitError
-        When cutting nothing does not give the clean logits, or cutting everything does not give the
-        corrupted ones: then no number between them would mean anything.
+        When cutting nothing does not give the clean logits, or cutting everything not those of the
+        ablated network: then no number between them would mean anything.
     """
-    chosen = [graph.top_n(size).prune() for size in sizes]
-    total = len(pairs.batches) * (len(chosen) + 2)
-    sums = np.zeros(len(chosen))
-    ends = np.zeros(2)
+    engine, graph = problem.engine, units.graph
+    parts = [units.top(size) for size in sizes]
+    total = len(problem.pairs.batches) * (len(parts) + 2)
+    samples: list[list[float]] = [[] for _ in range(len(parts) + 2)]
     checks = {"cut_none": 0.0, "cut_all": 0.0}
+    real = torch.from_numpy(graph.real_edge_mask)
     done = 0
-    for clean, corrupted in pairs:
-        _, logits = engine.writers(clean)
-        theirs, wrong = engine.writers(corrupted)
-        for i, (name, mask, wanted) in enumerate(
-            (
-                ("cut_none", np.zeros(graph.shape, bool), logits),
-                ("cut_all", graph.real_edge_mask, wrong),
-            )
+    for case in problem.cases():
+        _, logits = engine.writers(case.clean)
+
+        def measure(at: int, own: Tensor, case: Case = case, logits: Tensor = logits) -> None:
+            nonlocal done
+            samples[at] += problem.metric.value(own, case.clean, logits).double().tolist()
+            done += 1
+            if progress is not None:
+                progress(done, total)
+
+        for at, name, mask, wanted in (
+            (-2, "cut_none", torch.zeros_like(real), logits),
+            (-1, "cut_all", real, case.cut_logits),
         ):
-            out = engine.cut(clean, theirs, torch.from_numpy(mask))
-            checks[name] = max(checks[name], _difference(out, wanted))
-            ends[i] += float(metric.value(wanted, clean, logits).double().sum())
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        check_identities(checks, logits.dtype, engine.session)
-        for i, part in enumerate(chosen):
-            out = engine.cut(clean, theirs, torch.from_numpy(part.complement().in_graph))
-            sums[i] += float(metric.value(out, clean, logits).double().sum())
-            done += 1
-            if progress is not None:
-                progress(done, total)
-    values = sums / len(pairs)
-    full, empty = ends / len(pairs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = (values - empty) / (full - empty)
+            out = engine.cut(case.clean, case.values, mask)
+            scale = max(float(x.abs().max()) for x in (wanted, logits))
+            difference = float((out - wanted).abs().max()) / max(scale, 1e-12)
+            checks[name] = max(checks[name], difference)
+            measure(at, wanted)
+        check_identities(
+            checks, logits.dtype, engine.session, empty=problem.ablation.name == "zero"
+        )
+        for at, part in enumerate(parts):
+            out = engine.cut(case.clean, case.values, part.cut, neurons=part.neurons)
+            measure(at, out)
     return Faithfulness(
         sizes=np.array(sizes, np.int32),
-        edges=np.array([part.count for part in chosen], np.int32),
-        values=shares,
-        metric=values,
-        clean=float(full),
-        corrupted=float(empty),
-        n_edges=graph.n_edges,
+        kept=np.array([part.count for part in parts], np.int32),
+        samples=np.array(samples[:-2]).reshape(len(parts), len(problem.pairs)),
+        clean_samples=np.array(samples[-2]),
+        corrupted_samples=np.array(samples[-1]),
+        total=units.total,
+        level=units.level,
         checks=checks,
     )
 
 
-def _difference(ours: Tensor, theirs: Tensor) -> float:
-    scale = theirs.abs().max().clamp_min(1e-12)
-    return float((ours - theirs).abs().max() / scale)
+def _shares(values: np.ndarray, full: Any, empty: Any) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((values - empty) / (full - empty))
 
 
-def check_identities(checks: dict[str, float], dtype: torch.dtype, session: Session) -> None:
-    """Raise CircuitError when cutting nothing, or everything, gives another run than it has to."""
-    tolerance = TOLERANCE.get(dtype, COARSE)
-    for name, wanted in (("cut_none", "clean"), ("cut_all", "corrupted")):
+def check_identities(
+    checks: dict[str, float], dtype: torch.dtype, session: Session, *, empty: bool = False
+) -> None:
+    """Raise CircuitError when cutting nothing, or everything, gives another run than it has to.
+
+    ``empty`` says that nothing is left of the stream when all is cut: a norm then divides rounding
+    errors by almost nothing, and the second comparison is coarse.
+    """
+    for name, wanted in (("cut_none", "clean"), ("cut_all", "ablated")):
+        coarse = empty and name == "cut_all"
+        tolerance = COARSE if coarse else TOLERANCE.get(dtype, COARSE)
         if checks[name] <= tolerance:
             continue
         nothing = "nothing" if name == "cut_none" else "every edge"
@@ -282,17 +257,15 @@ def check_identities(checks: dict[str, float], dtype: torch.dtype, session: Sess
         )
 
 
-def measure_cut(pairs: Pairs, metric: Metric, edges: np.ndarray) -> float:
-    """Return the mean metric with these edges (mask ``[n_forward, n_backward]``) corrupted."""
-    total = 0.0
+def measure_cut(problem: Problem, edges: np.ndarray) -> float:
+    """Return the mean metric with these edges (mask ``[n_forward, n_backward]``) ablated."""
     mask = torch.from_numpy(np.asarray(edges, bool))
-    engine = ModelEngine(pairs.session, pairs.batches[0][0])
-    for clean, corrupted in pairs:
-        theirs, _ = engine.writers(corrupted)
-        _, logits = engine.writers(clean)
-        out = engine.cut(clean, theirs, mask)
-        total += float(metric.value(out, clean, logits).double().sum())
-    return total / len(pairs)
+    found: list[float] = []
+    for case in problem.cases():
+        _, logits = problem.engine.writers(case.clean)
+        out = problem.engine.cut(case.clean, case.values, mask)
+        found += problem.metric.value(out, case.clean, logits).double().tolist()
+    return float(np.mean(found))
 
 
 def evaluate(
@@ -303,7 +276,9 @@ def evaluate(
     *,
     sizes: Sequence[float] | None = None,
     metric: str | None = None,
+    ablation: AblationName | None = None,
     batch_size: int | None = None,
+    seed: int = 0,
 ) -> Faithfulness:
     """Measure how faithful circuits of growing size are, on these pairs or on those of the result.
 
@@ -313,13 +288,15 @@ def evaluate(
         The live session.
     circuit
         A circuit, or a graph with scores; edges are taken by |score| and pruned to those on a path
-        from the input to the logits.
+        from the input to the logits, nodes and neurons by |score|.
     clean, corrupted
         Pairs of prompts; default those that the circuit was found on. Held-out pairs say more.
     sizes
-        Numbers of edges, or shares as floats; default the ten sizes of the MIB benchmark.
+        Numbers of units, or shares as floats; default the ten sizes of the MIB benchmark.
     metric
         ``"logit_difference"`` or ``"kl"``; default the circuit's.
+    ablation
+        What happens to the rest of the network; default the circuit's way, see :class:`Ablation`.
     batch_size
         Pairs per run; default as many as fit into about 512 MB.
 
@@ -334,20 +311,27 @@ def evaluate(
     >>> curve.cpr, curve.frame()
     """
     clean, corrupted, name = _pairs_of(session, circuit, clean, corrupted, metric)
-    pairs = Pairs.of(clean, corrupted, batch_size)
-    measure = Metric(name)
-    graph = circuit.graph if isinstance(circuit, CircuitResult) else circuit
+    way = ablation or _way_of(circuit)
 
     def work(job: Any = None) -> Faithfulness:
-        engine = ModelEngine(session, pairs.batches[0][0])
-        for batch, _ in pairs:
-            measure.check(batch)
-        numbers = sizes_of(graph.n_edges, sizes)
+        pairs = Pairs.of(clean, corrupted, batch_size)
+        problem = pose(pairs, name, way, seed=seed)
+        units = units_of(circuit)
+        problem.level = units.level
         progress = None if job is None else job.progress
-        return faithfulness(engine, graph, pairs, measure, numbers, progress)
+        return faithfulness(problem, units, sizes_of(units.total, sizes), progress)
 
     found: Faithfulness = session.run(work, label="Faithfulness")
     return found
+
+
+def units_of(circuit: CircuitResult | Graph) -> Units:
+    """Return what a circuit ranks: its edges, nodes or neurons with their scores."""
+    if isinstance(circuit, Graph):
+        return Units(circuit, "edge", circuit.scores)
+    level = circuit.level
+    scores = circuit.numpy("unit_scores" if "unit_scores" in circuit.arrays else "scores")
+    return Units(circuit.graph, level, scores)
 
 
 def cut(
@@ -356,8 +340,10 @@ def cut(
     edges: Any,
     clean: Prompts | None = None,
     corrupted: Prompts | None = None,
+    *,
+    ablation: AblationName | None = None,
 ) -> float:
-    """Return the metric with ``edges`` corrupted, on these pairs or on those of the circuit.
+    """Return the metric with ``edges`` ablated, on these pairs or on those of the circuit.
 
     Parameters
     ----------
@@ -370,9 +356,19 @@ def cut(
     """
     clean, corrupted, name = _pairs_of(session, circuit, clean, corrupted, None)
     mask = circuit.graph.mask(edges)
-    pairs = Pairs.of(clean, corrupted)
-    value: float = session.run(lambda: measure_cut(pairs, Metric(name), mask), label="Cut edges")
+    way = ablation or _way_of(circuit)
+
+    def work() -> float:
+        return measure_cut(pose(Pairs.of(clean, corrupted), name, way), mask)
+
+    value: float = session.run(work, label="Cut edges")
     return value
+
+
+def _way_of(circuit: CircuitResult | Graph) -> AblationName:
+    recipe = circuit.recipe if isinstance(circuit, CircuitResult) else None
+    way: AblationName = recipe.arguments.get("ablation", "interchange") if recipe else "interchange"
+    return way
 
 
 def _pairs_of(

@@ -72,15 +72,21 @@ class Attention:
             for slot, part in zip(SLOTS, parts, strict=True)
         }
 
+    def join(self, parts: dict[str, Tensor]) -> Tensor:
+        """Return a projection's output from what :meth:`split` made of it."""
+        if self.layout == "interleaved":
+            return torch.stack([parts[slot] for slot in SLOTS], -2).flatten(-3)
+        return torch.cat([part.flatten(-2) for part in parts.values()], dim=-1)
+
     def widen(self, j: int, output: Tensor) -> Tensor:
         """Give every query head its own copy of k and v in projection ``j``'s output."""
         if self.group == 1:
             return output
-        parts = [
-            part if slot == "q" else part.repeat_interleave(self.group, -2)
+        parts = {
+            slot: part if slot == "q" else part.repeat_interleave(self.group, -2)
             for slot, part in self.split(j, output).items()
-        ]
-        return torch.cat([part.flatten(-2) for part in parts], dim=-1)
+        }
+        return self.join(parts)
 
 
 @dataclass(frozen=True)
