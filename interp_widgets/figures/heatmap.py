@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,8 @@ def draw_heatmap(
         mask = None
     values = to_numpy(values).astype(np.float64)
     low, high = vlim or limits(values, signed=signed)
+    if style.scale is not None:
+        low, high = style.scale.limits(low, high, signed=signed)
     norm = Normalize(low, high, clip=True)
     cmap = style.cmap(signed=signed)
     shown = np.ma.masked_invalid(values)
@@ -220,9 +223,17 @@ def frame_cells(ax: Axes, cells: Iterable[tuple[int, int]]) -> None:
 
 
 def add_colorbar(ax: Any, artist: Any, style: Style, label: str) -> None:
-    """Put a slim colour bar beside ``ax``; the scale is always shown."""
+    """Put a slim colour bar beside ``ax``, or let panels draw the one they share."""
+    if style.scale is not None:
+        style.scale.bar(artist, label)
+        return
     figure = np.ravel(ax)[0].get_figure()
     bar = figure.colorbar(artist, ax=ax, fraction=0.05, pad=0.02, aspect=24)
     bar.outline.set_linewidth(style.line)
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
-    bar.set_label(label, fontsize=style.small)
+    bar.set_label(wrapped(label, 0.8 * figure.get_size_inches()[1], style), fontsize=style.small)
+
+
+def wrapped(label: str, inches: float, style: Style) -> str:
+    """Break a name into lines of at most ``inches``, so that it does not leave the figure."""
+    return fill(label, max(int(inches * 72 / (0.5 * style.small)), 16))
