@@ -96,6 +96,11 @@ class CircuitResult(Result):
         return str(self.meta.get("metric", "metric"))
 
     @property
+    def level(self) -> Any:
+        """What is scored: ``"edge"``, ``"node"`` or ``"neuron"``."""
+        return self.meta.get("level", "edge")
+
+    @property
     def faithfulness(self) -> list[tuple[int, float]]:
         """(edges taken, faithfulness) for each size measured; empty when none was."""
         if "faithfulness" not in self.arrays:
