@@ -55,7 +55,7 @@ class Readout:
         return self._end(residual)
 
     def tokens(self, residual: Tensor, ids: Sequence[int]) -> Tensor:
-        """Return the logits of some tokens only, ``[..., token]``; cheap where the head is linear."""
+        """Return the logits of some tokens only, ``[..., token]``."""
         *before, head = self.steps
         if not isinstance(head, nn.Linear):
             return self(residual)[..., list(ids)]

@@ -125,7 +125,7 @@ class LensView(PlaneView, bundle="lens"):
         }
 
     def _source(self) -> Any:
-        """The prompt as JSON, for cells that are patched into another prompt."""
+        """Return the prompt as JSON, for cells that are patched into another prompt."""
         recipe = self.current.recipe
         prompt = recipe.arguments.get("prompt") if recipe else None
         return prompt.get("$prompt") if isinstance(prompt, dict) else None
@@ -258,7 +258,7 @@ class LensView(PlaneView, bundle="lens"):
         return cells * SHOWN * 6 * modes <= 2 * EXPORT_BYTES
 
     def _exported_pins(self, modes: int) -> list[int]:
-        """The pinned tokens, then those most often on top, as many as a page holds."""
+        """Return the pinned tokens, then those most often on top, as many as a page holds."""
         result: LensResult = self.current
         pinned = [i for group in self.state["pins"] for i, _ in group]
         top, count = np.unique(result.numpy("ids")[..., 0], return_counts=True)
