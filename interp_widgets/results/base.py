@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -157,8 +157,20 @@ class Result:
         finally:
             view.close()
 
-    def rerun(self, session: LiveSession | None = None) -> Self:
-        """Make the result again from its recipe, with the session's interventions of now.
+    def rerun(
+        self,
+        session: LiveSession | None = None,
+        interventions: Literal["current", "none"] = "current",
+    ) -> Self:
+        """Make the result again from its recipe.
+
+        Parameters
+        ----------
+        session
+            Where; None takes the result's own.
+        interventions
+            ``"current"`` (default): those of the session that are on now; ``"none"``: what the
+            model does by itself.
 
         Raises
         ------
@@ -166,13 +178,24 @@ class Result:
             Without a session, or when the data came from the user and has no recipe.
         """
         session = session or self.session
-        if self.recipe is None:
+        recipe = self.recipe
+        if recipe is None:
             raise NotLiveError("this result was made from a tensor and has no recipe to run again")
         if session is None:
             raise NotLiveError(
                 "this result is not attached to a session: pass one, as in result.rerun(session)"
             )
-        again: Self = METHODS.get(self.recipe.method).rerun(session, self.recipe, self.arrays)
+        maker, arrays = METHODS.get(recipe.method), self.arrays
+        again: Self
+        if interventions == "current":
+            again = maker.rerun(session, recipe, arrays)
+            return again
+
+        def alone() -> Any:
+            with session.interventions.set_aside():
+                return maker.rerun(session, recipe, arrays)
+
+        again = session.run(alone, label=f"{self.title}, without interventions")
         return again
 
     def save(self, path: str | Path) -> Path:

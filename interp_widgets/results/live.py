@@ -20,7 +20,7 @@ class LiveSession(Protocol):
         its fields are :data:`SELECTION`.
     interventions
         What is done to the model: ``toggle``, ``undo``, ``redo``, ``add``, ``remove``, ``load``,
-        ``to_json``; what a click changes.
+        ``to_json``, ``key``, ``said``; what a click changes. ``set_aside()`` is a block without.
     """
 
     selection: Any
@@ -45,6 +45,9 @@ class LiveSession(Protocol):
         ``done(job)`` is called on the worker thread, also when the job failed, was cancelled or
         replaced; ``job.result()`` returns or raises, ``job.cancel()`` asks it to stop.
         """
+
+    def run(self, work: Callable[..., Any], label: str = "") -> Any:
+        """Run ``work`` on the worker and wait for what it returns; at once on the worker itself."""
 
     def code(self, prompt: Any = None) -> str:
         """Return plain nnsight that reproduces the session's state on a prompt (or its JSON)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -49,11 +50,25 @@ class Interventions(Sequence[Intervention]):
         self._check = check or (lambda item: item)
         self._changed = changed or (lambda: None)
         self._lock = threading.RLock()
-        self._items: tuple[Intervention, ...] = ()
+        self._all: tuple[Intervention, ...] = ()
+        self._aside = threading.local()
         self._undo: list[tuple[Intervention, ...]] = []
         self._redo: list[tuple[Intervention, ...]] = []
         self._last: tuple[Any, float] = (None, 0.0)
         self.said = ""
+
+    @property
+    def _items(self) -> tuple[Intervention, ...]:
+        return () if getattr(self._aside, "on", False) else self._all
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Within the block, on this thread, there are none: the model by itself."""
+        before, self._aside.on = getattr(self._aside, "on", False), True
+        try:
+            yield
+        finally:
+            self._aside.on = before
 
     @property
     def active(self) -> tuple[Intervention, ...]:
@@ -254,7 +269,7 @@ class Interventions(Sequence[Intervention]):
     def _take(self, items: tuple[Intervention, ...]) -> None:
         self._last = (None, 0.0)
         self.said = words.change(self._items, items)
-        self._items = items
+        self._all = items
 
     def _travel(self, there: list[Any], back: list[Any]) -> bool:
         with self._lock:

@@ -148,6 +148,8 @@ class Selection:
 
 def _tidy(result: Result, selected: Mapping[str, Any]) -> pd.DataFrame | None:
     """Return one row per number at what is selected, or None where there is none."""
+    if all(value is None for value in selected.values()):
+        return None
     try:
         numbers = result.at(selected).rename(columns=str)
     except NotImplementedError:

@@ -12,7 +12,7 @@ A view is a subclass with four things of its own (docs/adding-a-view.md)::
         def on_values(self, payload): ...  # answers the request "values"; may return `Array`s
         def export_requests(self): ...  # what an exported page must be able to answer
 
-``self.current`` is the result of now, ``self.base`` the one the view was opened with;
+``self.current`` is the result of now, ``self.base`` the one without interventions;
 ``self.pick(payload["mode"])`` returns the right one. A handler that touches the model (a forward
 pass, not a slice of captured data) is decorated with :func:`on_worker`.
 Requests that every view answers are in ``views/common.py``.
@@ -32,9 +32,10 @@ from typing import Any, ClassVar
 import anywidget
 import traitlets
 
-from interp_widgets.results.base import NotLiveError, Result
-from interp_widgets.results.live import SELECTION, LiveSession
+from interp_widgets.results.base import Result
+from interp_widgets.results.live import SELECTION
 from interp_widgets.views.common import CommonRequests
+from interp_widgets.views.following import BaseNeeded, Following, interventions_of
 from interp_widgets.views.requests import Requests
 from interp_widgets.views.selection import SelectionModel, selection_of
 from interp_widgets.views.wire import pack
@@ -56,7 +57,7 @@ _UNBUILT = (
 )
 
 
-class View(CommonRequests, anywidget.AnyWidget):
+class View(CommonRequests, Following, anywidget.AnyWidget):
     """Base of all views.
 
     Parameters
@@ -71,7 +72,8 @@ class View(CommonRequests, anywidget.AnyWidget):
     Attributes
     ----------
     current, base
-        The result of now, and the one the view was opened with. None after :meth:`close`.
+        The result of now, and what its recipe yields without the session's interventions (found
+        when it is first asked for). None after :meth:`close`.
     error
         The last error of the view's own JavaScript, for bug reports.
 
@@ -102,17 +104,19 @@ class View(CommonRequests, anywidget.AnyWidget):
     def __init__(
         self, result: Result, *, theme: str = "auto", state: dict[str, Any] | None = None
     ) -> None:
-        self.current: Any = result
-        self.base: Any = result
+        self._start_following(result)
         self.error: dict[str, Any] | None = None
         self.revision = 0
         self._title = result.title
         self._guard = threading.RLock()
         self._closed = False
         self._twin: tuple[Any, str | None] = (None, None)
-        self._session: LiveSession | None = result.session
+        self._unsubscribe: Callable[[], None] | None = None
+        self._detach: Callable[[], None] | None = None
         self._requests = Requests(self)
         self._selection: SelectionModel = selection_of(self._session)
+        if self.changed and (state or {}).get("mode") in ("base", "difference"):
+            self._find_base()
         super().__init__(
             spec=self._full_spec(),
             state=dict(state or {}),
@@ -121,11 +125,10 @@ class View(CommonRequests, anywidget.AnyWidget):
             theme=theme,
         )
         self.on_msg(self._receive)
-        self._unsubscribe: Callable[[], None] | None = None
-        self._detach: Callable[[], None] | None = None
         if self._session is not None:
             self._unsubscribe = self._session.listen(self._on_event)
-            self._detach = self._session.selection.attach(self._selected)
+            if self._session.selection is not None:
+                self._detach = self._session.selection.attach(self._shown_at)
 
     # What a subclass says about itself.
 
@@ -164,11 +167,6 @@ class View(CommonRequests, anywidget.AnyWidget):
     # What is shown.
 
     @property
-    def session(self) -> LiveSession | None:
-        """The live session, or None."""
-        return self._session
-
-    @property
     def selection_value(self) -> dict[str, Any]:
         """What is selected: in the views of the session, or here alone when it is unlinked."""
         if self.state.get("linked") is False:
@@ -181,55 +179,35 @@ class View(CommonRequests, anywidget.AnyWidget):
         """What is shown: ``"current"``, ``"base"`` or ``"difference"``."""
         return str(self.state.get("mode", "current")) if self.changed else "current"
 
-    @property
-    def is_live(self) -> bool:
-        """Whether the view follows the session's interventions."""
-        return self._session is not None and self.base is not None and self.base.recipe is not None
+    def _shown_at(self) -> tuple[Result, dict[str, Any]] | None:
+        cleared = self._was_shown and not self.is_shown
+        if self._closed or cleared:
+            return None
+        return self.figure_result(), self.selection_value
 
-    @property
-    def changed(self) -> bool:
-        """Whether what is shown now differs from the base in its interventions."""
-        return self.current is not self.base and _done(self.current) != _done(self.base)
-
-    def _selected(self) -> tuple[Result, dict[str, Any]] | None:
-        return None if self._closed else (self.figure_result(), self.selection_value)
-
-    def pick(self, mode: str) -> Any:
-        """Return ``self.base`` for ``"base"``, else ``self.current``.
-
-        Raises
-        ------
-        NotLiveError
-            When the view is closed.
-        """
-        if self._closed:
-            raise NotLiveError("this view is closed; display the result again")
-        return self.base if mode == "base" else self.current
-
-    def set_result(self, result: Result) -> None:
-        """Show a new result in the place of the current one; the base stays."""
-        with self._guard:
-            if self._closed:
-                return
-            self.current = result
-            self.revision += 1
-            with self.hold_sync():
-                self.spec = self._full_spec()
-                self.status = {"phase": "live" if self.is_live else "static", "message": ""}
+    def _publish(self) -> None:
+        with self.hold_sync():
+            self.spec = self._full_spec()
+            self.status = {"phase": "live" if self.is_live else "static", "message": ""}
 
     def _full_spec(self) -> dict[str, Any]:
-        result = self.current
+        result = self._current
         spec: dict[str, Any] = {
             "kind": result.kind,
             "title": result.title,
             "alt": _alt(result),
             "recipe": str(result.recipe) if result.recipe else "",
-            "interventions": _done(result),
+            "interventions": interventions_of(result),
             "revision": self.revision,
             "changed": self.changed,
             "live": self.is_live,
         }
-        payload, buffers = pack({**self.describe(), "first": self.first()})
+        try:
+            with self.answering():
+                payload, buffers = pack({**self.describe(), "first": self.first()})
+        except BaseNeeded:
+            self._find_base()
+            return self._full_spec()
         return {**spec, **payload, "buffers": buffers}
 
     # Requests.
@@ -240,6 +218,9 @@ class View(CommonRequests, anywidget.AnyWidget):
         if content.get("kind") == "js-error":
             self.error = {k: content.get(k) for k in ("message", "stack")}
             log.error("%s: %s", self, content.get("message"))
+            return
+        if content.get("kind") in ("open", "close") and isinstance(content.get("copy"), str):
+            (self._look if content["kind"] == "open" else self._look_away)(content["copy"])
             return
         self._requests.receive(content, buffers)
 
@@ -255,32 +236,8 @@ class View(CommonRequests, anywidget.AnyWidget):
 
     def on_retry(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Run the recipe again, after an error."""
-        self._rerun()
+        self._rerun(force=True)
         return {}
-
-    # Following the session.
-
-    def _on_event(self, event: str) -> None:
-        if self._closed:
-            return
-        if event == "interventions" and self.is_live:
-            self._rerun()
-        elif event == "closed":
-            self.status = {"phase": "static", "message": "The session is closed."}
-
-    def _rerun(self) -> None:
-        session, source = self._live(), self.base
-        self.status = {"phase": "running", "message": "running again"}
-
-        def work() -> None:
-            self.set_result(source.rerun(session))
-
-        def done(job: Any) -> None:
-            error = getattr(job, "error", None)
-            if error is not None and type(error).__name__ != "Cancelled" and not self._closed:
-                self.status = {"phase": "error", "message": str(error)}
-
-        session.submit(work, key=f"view-{id(self)}", label=f"{self._title}, again", done=done)
 
     # Output.
 
@@ -310,6 +267,10 @@ class View(CommonRequests, anywidget.AnyWidget):
 
         return to_html([self], path)
 
+    def twin(self) -> Any:
+        """Return the figure that stands where the view cannot; quick to draw."""
+        return self.current.figure()
+
     def png(self) -> str | None:
         """Return the static twin as base64 PNG, or None where there is no renderer."""
         result = self.current
@@ -317,7 +278,7 @@ class View(CommonRequests, anywidget.AnyWidget):
             return None
         if self._twin[0] is not result:
             try:
-                data = base64.b64encode(result.figure().png()).decode()
+                data = base64.b64encode(self.twin().png()).decode()
             except Exception:
                 log.debug("no static twin for %s", self, exc_info=True)
                 data = None
@@ -353,7 +314,7 @@ class View(CommonRequests, anywidget.AnyWidget):
                 stop()
         self._requests.cancel_all()
         self.status = {"phase": "closed", "message": "This view was closed."}
-        self.current = self.base = None
+        self._current = self._base = self._origin = None
         self._twin = (None, None)
         super().close()
 
@@ -366,11 +327,6 @@ def one_of(name: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
     return value
-
-
-def _done(result: Any) -> list[dict[str, Any]]:
-    recipe = getattr(result, "recipe", None)
-    return [i for i in recipe.interventions if i.get("on", True)] if recipe else []
 
 
 def _alt(result: Any) -> str:

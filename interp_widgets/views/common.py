@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from interp_widgets.results.base import NotLiveError
 from interp_widgets.results.live import LiveSession
 from interp_widgets.results.registry import FIGURES
 
@@ -28,35 +29,31 @@ class CommonRequests:
     """
 
     current: Any
-    state: dict[str, Any]
+    pick: Callable[[str], Any]
+    figure: Callable[..., Any]
+    _live: Callable[[], LiveSession]
     _session: LiveSession | None
+    _speaks: bool
     _title: str
 
     def table(self, payload: dict[str, Any]) -> Any:
         """Return the data frame behind "show as table"; by default the result's."""
         return self.pick(payload.get("mode", "current")).frame()
 
-    def pick(self, mode: str) -> Any:
-        """Return the result of a mode."""
-        raise NotImplementedError
-
-    def figure(
-        self, venue: str | None = None, width: str | float = "column", **options: Any
-    ) -> Any:
-        """Draw for a paper what the view shows now."""
-        raise NotImplementedError
-
     def on_intervene(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Add the intervention, or remove it when it is there."""
+        self._speaks = True
         self._live().interventions.toggle(payload)
         return {"interventions": self._live().interventions.to_json()}
 
     def on_undo(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Take the last change of the interventions back."""
+        self._speaks = True
         return {"done": bool(self._live().interventions.undo())}
 
     def on_redo(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Make the change again that was undone last."""
+        self._speaks = True
         return {"done": bool(self._live().interventions.redo())}
 
     def on_select(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -87,28 +84,28 @@ class CommonRequests:
     def on_figure_choices(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Say in which formats and for which venues "Save figure" can draw."""
         renderer = FIGURES.get(self.current.kind)
-        return {"formats": list(renderer.formats), "venues": list(renderer.venues)}
+        tex = ["pgf"] if any(map(shutil.which, ("xelatex", "lualatex", "pdflatex"))) else []
+        return {"formats": [*renderer.formats, *tex, "latex"], "venues": list(renderer.venues)}
 
     def on_figure(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Draw what is shown and return the file: ``{name, mime, data}``.
 
-        ``payload`` holds ``format``, ``venue`` (None: for the screen) and ``width``.
+        ``payload`` holds ``format``, ``venue`` (None: for the screen) and ``width``. The format
+        ``"latex"`` is a PDF with the ``text`` that shows it.
         """
         kind = str(payload.get("format", "pdf"))
-        if kind not in FIGURES.get(self.current.kind).formats:
-            raise ValueError(f"figures are not saved as {kind!r}")
-        width = payload.get("width", "column")
-        drawn = self.figure(venue=payload.get("venue") or None, width=width)
-        name = _file_name(self._title)
+        suffix = "pdf" if kind == "latex" else kind
+        if suffix not in MIME:
+            raise ValueError(f"figures are saved as {', '.join(MIME)}, not {kind!r}")
+        drawn = self.figure(payload.get("venue") or None, payload.get("width", "column"))
         with tempfile.TemporaryDirectory() as folder:
-            path = drawn.save(Path(folder) / f"{name}.{kind}")
-            data = path.read_bytes()
-        return {"name": path.name, "mime": MIME.get(kind, "text/plain"), "data": data}
-
-    def _live(self) -> LiveSession:
-        if self._session is None:
-            raise NotLiveError("this view has no session: load the result with a session first")
-        return self._session
+            path = Path(folder) / f"{_file_name(self._title)}.{suffix}"
+            answer: dict[str, Any] = {"name": path.name, "mime": MIME[suffix]}
+            if kind == "latex":
+                answer["text"] = drawn.latex(path).replace(str(path), path.name)
+            else:
+                drawn.save(path)
+            return {**answer, "data": path.read_bytes()}
 
 
 def _file_name(title: str) -> str:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from interp_widgets.views.following import BaseNeeded
 from interp_widgets.views.wire import error_payload, pack
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Requests:
             if request is not None:
                 request.cancel()
         elif kind == "request":
+            self._view._look(ident.rpartition("-")[0])  # noqa: SLF001
             self._start(_Request(self, ident), content)
 
     def cancel_all(self) -> None:
@@ -80,14 +82,19 @@ class Requests:
     def _start(self, request: _Request, content: dict[str, Any]) -> None:
         with self._lock:
             self._open[request.ident] = request
-        payload = content.get("payload") or {}
+        payload, name = content.get("payload") or {}, content.get("name")
+        session = self._view.session
         try:
-            handler = self.handler(content.get("name"))
-            session = self._view.session
-            if getattr(handler, "on_worker", False) and session is not None:
-                request.submit(session, handler, payload, str(content.get("name")))
+            handler = self.handler(name)
+            try:
+                if getattr(handler, "on_worker", False) and session is not None:
+                    raise BaseNeeded
+                with self._view.answering():
+                    answer = handler(payload)
+            except BaseNeeded:
+                request.submit(session, handler, payload, str(name))
             else:
-                request.answer(handler(payload))
+                request.answer(answer)
         except Exception as error:
             request.fail(error)
 

@@ -82,8 +82,8 @@ def z_result(session=None, values=None, tokens=TOKENS):
     recipe = Recipe("activations", {"prompt": {"$prompt": {"text": "When Mary"}}, "site": "z"})
     result = ArrayResult({"values": values}, meta, recipe if session else None, session)
 
-    def rerun(with_session):
-        active = with_session.interventions.to_json()
+    def rerun(with_session, interventions="current"):
+        active = with_session.interventions.to_json() if interventions == "current" else []
         changed = values.copy()
         for item in active:
             changed[item["layer"], :, item["head"]] = 0
@@ -100,6 +100,12 @@ def record(view):
     sent = []
     view.send = lambda content, buffers=None: sent.append((content, buffers or []))
     return sent
+
+
+def look(view, copy="a", *, away=False):
+    """Let a browser show a copy of the view, or clear the output it stands in."""
+    message = {"kind": "close" if away else "open", "copy": copy}
+    view._handle_custom_msg(message, [])
 
 
 def ask(view, name, payload=None, ident="1"):

@@ -13,14 +13,14 @@ from interp_widgets.results.base import NotLiveError
 from interp_widgets.views.base import View
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
-from tests.views.fakes import FakeSession, ask, record, z_result
+from tests.views.fakes import FakeSession, ask, look, record, z_result
 
 ABLATE = {"kind": "ablate", "site": "z", "layer": 1, "head": [0]}
 
 
 class ProbeView(View):
-    def __init__(self, result, *, layer: int = 0, theme="auto"):
-        super().__init__(result, theme=theme, state={"layer": layer})
+    def __init__(self, result, *, layer: int = 0, mode="current", theme="auto"):
+        super().__init__(result, theme=theme, state={"layer": layer, "mode": mode})
 
     def describe(self):
         return {"dims": self.current.dims}
@@ -52,7 +52,7 @@ def view(session):
 
 
 def test_traits_are_small_json_and_arrays_of_the_first_paint(view):
-    assert view.state == {"layer": 2}
+    assert view.state == {"layer": 2, "mode": "current"}
     assert view.spec["live"]
     assert not view.spec["changed"]
     assert view.spec["revision"] == 0
@@ -134,6 +134,7 @@ def test_a_request_that_waits_too_long_is_answered_busy(view, session, monkeypat
 
 def test_a_click_changes_the_model_and_every_view_follows(session):
     one, two = ProbeView(z_result(session)), ProbeView(z_result(session))
+    look(two)
     answer, _ = ask(one, "intervene", ABLATE)
     assert answer["payload"]["interventions"][0]["head"] == [0]
     assert two.status["phase"] == "running"
@@ -158,9 +159,126 @@ def test_a_click_changes_the_model_and_every_view_follows(session):
 def test_ten_clicks_in_a_row_are_one_run(view, session):
     for _ in range(9):
         ask(view, "intervene", ABLATE)
-    assert len(session.queue) == 1
+    assert len([job for job in session.queue if job.key == f"view-{id(view)}"]) == 1
     session.step()
     assert view.revision == 1
+
+
+def test_what_changes_nothing_runs_nothing(view, session):
+    ask(view, "intervene", ABLATE)
+    session.step()
+    session.interventions.change(0, label="the name mover")
+    session.emit("interventions")
+    assert not session.queue
+
+
+def test_without_interventions_the_base_is_shown_again_and_nothing_is_run(session):
+    result = z_result(session)
+    view, runs, rerun = ProbeView(result), [], result.rerun
+    result.rerun = lambda *a, **k: runs.append(k) or rerun(*a, **k)
+    ask(view, "intervene", ABLATE)
+    session.step()
+    ask(view, "undo")
+    session.step()
+    assert view.current is result
+    assert not view.changed
+    assert len(runs) == 1
+    view.close()
+
+
+def test_a_view_that_nobody_looks_at_runs_only_when_somebody_does(session):
+    view = ProbeView(z_result(session))
+    session.interventions.add(ABLATE)
+    assert not session.queue
+    look(view)
+    session.step()
+    assert view.revision == 1
+    look(view, away=True)
+    session.interventions.clear()
+    session.interventions.add({**ABLATE, "layer": 2})
+    assert not session.queue
+    assert not view.current.sel(layer=2, head=0).any()
+    assert view.revision == 2
+    session.interventions.clear()
+    ask(view, "sum")
+    session.step()
+    assert view.revision == 3
+    view.close()
+
+
+def opened_under_interventions(session, **state):
+    """A view of a result that was made while a head was ablated, and the runs it asked for."""
+    session.interventions.add(ABLATE)
+    result, runs = z_result(session).rerun(session), []
+    again = z_result(session).rerun
+    result.rerun = lambda *a, **k: runs.append(k) or again(*a, **k)
+    return ProbeView(result, **state), runs
+
+
+def test_the_base_is_the_model_by_itself_however_the_view_was_opened(session):
+    view, runs = opened_under_interventions(session)
+    assert view.spec["changed"]
+    assert runs == []
+    assert view.known_base is None
+    assert not view.pick("current").sel(layer=1, head=0).any()
+    assert view.base.sel(layer=1, head=0).any()
+    assert runs == [{"interventions": "none"}]
+    assert view.spec["changed"]
+    session.interventions.clear()
+    assert view.current is view.base
+    assert not view.spec["changed"]
+    view.close()
+
+
+def test_a_view_opened_as_a_difference_finds_its_base_first(session):
+    view, runs = opened_under_interventions(session, mode="difference")
+    assert view.mode == "difference"
+    assert runs == [{"interventions": "none"}]
+    assert view.status["phase"] == "live"
+    view.close()
+
+
+def test_a_request_for_a_base_that_is_not_there_waits_for_the_worker(session):
+    view, runs = opened_under_interventions(session)
+    sent = record(view)
+    message = {"kind": "request", "id": "a-1", "name": "sum", "payload": {"mode": "base"}}
+    view._handle_custom_msg(message, [])
+    assert sent == []
+    session.step()
+    assert sent[0][0]["payload"]["sum"] == pytest.approx(z_result().numpy("values").sum(), abs=1e-3)
+    assert runs == [{"interventions": "none"}]
+    view.close()
+
+
+def test_the_view_that_was_clicked_says_what_it_did_to_the_metric(session):
+    class Reading:
+        def text(self):
+            return "logit difference 3.55 to 2.99"
+
+    session.metric = type("Metric", (), {"read": lambda self: Reading()})()
+    one, two = ProbeView(z_result(session)), ProbeView(z_result(session))
+    look(two)
+    ask(one, "intervene", ABLATE)
+    session.step()
+    assert one.status["said"] == "head 1.0 ablated, logit difference 3.55 to 2.99"
+    assert "said" not in two.status
+    one.close()
+    two.close()
+
+
+def test_a_figure_of_the_view_is_drawn_from_what_it_shows_and_comes_as_a_file(view):
+    choices = ask(view, "figure_choices")[0]["payload"]
+    assert {"pdf", "svg", "png", "latex"} <= set(choices["formats"])
+    assert "icml" in choices["venues"]
+    view.figure_options = lambda: {"at": {"layer": 2, "head": 1}}
+    answer, buffers = ask(view, "figure", {"format": "latex", "venue": "acl", "width": "column"})
+    payload = answer["payload"]
+    assert payload["name"] == "z.pdf"
+    assert bytes(buffers[payload["data"]["$buffer"]]).startswith(b"%PDF")
+    assert r"\includegraphics" in payload["text"]
+    assert "/" not in payload["text"].split("includegraphics")[1].split("}")[0]
+    refused, _ = ask(view, "figure", {"format": "exe"})
+    assert "pdf, svg, png" in refused["error"]["message"]
 
 
 def test_a_failing_run_is_shown_and_can_be_tried_again(session):

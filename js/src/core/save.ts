@@ -13,12 +13,13 @@ interface Choices {
 interface Answer {
   name: string;
   mime: string;
-  data?: Uint8Array;
+  data: Uint8Array;
+  /** The LaTeX that shows the file. */
   text?: string;
 }
 
-const NAMES: Record<string, string> = { latex: "LaTeX snippet" };
-const VENUES: Record<string, string> = { screen: "screen", slides: "slides", poster: "poster" };
+const NAMES: Record<string, string> = { latex: "PDF and LaTeX" };
+const LOWER = new Set(["slides", "poster"]);
 
 export class SaveFigure {
   readonly el: HTMLElement;
@@ -69,7 +70,7 @@ export class SaveFigure {
     if (venues.length) {
       choose("venue", "Venue", [
         ["", "screen"],
-        ...venues.map((v): [string, string] => [v, VENUES[v] ?? v.toUpperCase()]),
+        ...venues.map((v): [string, string] => [v, LOWER.has(v) ? v : v.toUpperCase()]),
       ]);
       choose("width", "Width", [
         ["column", "one column"],
@@ -98,13 +99,11 @@ export class SaveFigure {
   }
 
   private async take({ name, mime, data, text }: Answer): Promise<void> {
-    if (data) {
-      download(name, mime, data as Uint8Array<ArrayBuffer>);
-      this.view.say(`${name} saved`);
-    } else if (text) {
-      if (await copy(text)) this.view.notes.tell("The snippet is in the clipboard.");
-      else this.view.notes.copyByHand(text);
-      this.view.say("Snippet copied");
-    }
+    download(name, mime, data as Uint8Array<ArrayBuffer>);
+    this.view.say(`${name} saved`);
+    if (!text) return;
+    if (await copy(text)) {
+      this.view.notes.tell(`${name} is saved; the LaTeX that shows it is in the clipboard.`);
+    } else this.view.notes.copyByHand(text);
   }
 }
