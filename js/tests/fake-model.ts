@@ -3,7 +3,9 @@ import { vi } from "vitest";
 import type { Model } from "../src/core/wire.js";
 
 export class FakeModel implements Model {
+  /** Requests and errors; not that a copy opened or closed, which `copies` counts. */
   readonly sent: any[] = [];
+  copies = 0;
   readonly listeners = new Map<string, Set<(...args: any[]) => void>>();
   save_changes = vi.fn();
   /** Answers a request at once; leave undefined to answer by hand with respond(). */
@@ -32,6 +34,10 @@ export class FakeModel implements Model {
 
   send(content: any): void {
     if (this.gone) throw new Error("Cannot send");
+    if (content.kind === "open" || content.kind === "close") {
+      this.copies += content.kind === "open" ? 1 : -1;
+      return;
+    }
     this.sent.push(content);
     if (content.kind !== "request" || !this.handler) return;
     const { id } = content;

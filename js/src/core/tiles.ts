@@ -7,18 +7,22 @@
 //   tiles.clear();                   // a new revision: ask again for everything
 //   tiles.stale("0,0");              // what stood there before clear(), to draw meanwhile
 //
-// The last `keep` answers stay, least recently shown out first.
+// The last `keep` answers stay, least recently shown out first. With `atOnce`, only so many requests
+// are on their way: a kernel reads its messages in order, so what waits here can still be dropped
+// when it leaves the screen, and what was sent cannot.
 
 export interface TilesOptions {
   done(): void;
   failed(error: unknown): void;
   keep?: number;
+  atOnce?: number;
 }
 
 export class Tiles<T> {
   private cache = new Map<string, T>();
   private old = new Map<string, T>();
   private readonly asked = new Map<string, AbortController>();
+  private queue: string[] = [];
 
   constructor(
     private readonly load: (key: string, signal: AbortSignal) => Promise<T>,
@@ -58,14 +62,19 @@ export class Tiles<T> {
       this.asked.delete(key);
       controller.abort();
     }
-    for (const key of wanted) {
-      if (!this.cache.has(key) && !this.asked.has(key)) this.ask(key);
-    }
+    this.queue = [...wanted].filter((key) => !this.cache.has(key) && !this.asked.has(key));
+    this.pump();
+  }
+
+  private pump(): void {
+    const most = this.options.atOnce ?? Number.POSITIVE_INFINITY;
+    while (this.queue.length && this.asked.size < most) this.ask(this.queue.shift() as string);
   }
 
   clear(): void {
     for (const controller of this.asked.values()) controller.abort();
     this.asked.clear();
+    this.queue = [];
     if (this.cache.size) this.old = this.cache;
     this.cache = new Map();
   }
@@ -78,11 +87,13 @@ export class Tiles<T> {
         if (this.asked.get(key) !== controller) return;
         this.asked.delete(key);
         this.put(key, value);
+        this.pump();
         this.options.done();
       },
       (error) => {
         if (this.asked.get(key) !== controller) return;
         this.asked.delete(key);
+        this.pump();
         this.options.failed(error);
       },
     );

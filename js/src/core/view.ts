@@ -248,7 +248,10 @@ export class View {
     return this.wire.request<T>(name, payload, { signal: options.signal ?? this.signal });
   }
 
-  /** Adds the intervention, or takes it away when it is there; says what happened. */
+  /**
+   * Adds the intervention, or takes it away when it is there. What it did is spoken when the run is
+   * over (status.said); `said` is spoken until then.
+   */
   async intervene(intervention: Record<string, unknown>, said = ""): Promise<void> {
     await this.act("intervene", intervention);
     if (said) this.say(said);
@@ -439,7 +442,8 @@ export class View {
   tablePayload: () => Record<string, unknown> = () => ({});
 
   private showStatus(): void {
-    const { phase = "live", message = "", progress } = this.model.get("status") ?? {};
+    const { phase = "live", message = "", progress, said } = this.model.get("status") ?? {};
+    if (said) this.say(said);
     this.el.dataset.iwPhase = phase;
     this.el.setAttribute("aria-busy", String(phase === "running"));
     if (typeof progress === "number") this.el.style.setProperty("--iw-progress", String(progress));

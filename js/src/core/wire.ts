@@ -5,7 +5,8 @@
 //
 // request() resolves with the payload in which every {"$buffer": i, dtype, shape} is an NdArray
 // already; it rejects with a WireError (message, hint), or with an AbortError when its signal aborts
-// and when Python dropped it for a newer one of its name.
+// and when Python dropped it for a newer one of its name. A wire tells Python when a copy of the view
+// opens and closes: what nobody looks at is not run again.
 
 export interface Model {
   get(key: string): any;
@@ -134,7 +135,9 @@ export class Wire {
       .slice(2, 8)}`;
     const listen = (message: any, buffers: DataView[]) => this.receive(message, buffers);
     model.on("msg:custom", listen);
+    this.post({ kind: "open", copy: this.prefix });
     signal.addEventListener("abort", () => {
+      this.post({ kind: "close", copy: this.prefix });
       model.off("msg:custom", listen);
       for (const [id, w] of [...this.waiting]) {
         this.post({ kind: "cancel", id });
