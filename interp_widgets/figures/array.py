@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, frame_cells
+from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, frame_cells, room_below
 from interp_widgets.figures.labels import token_labels
 from interp_widgets.figures.style import OKABE_ITO, Style
 from interp_widgets.results.array import ArrayResult
@@ -94,7 +94,9 @@ def draw(
     n_rows, n_cols = shown.shape
     height = float(np.clip(style.width * 0.86 * n_rows / n_cols, 0.22 * style.width, style.width))
     height = max(height, min(n_rows, 12) * style.small / 72 * 1.25) + 0.55
-    figure = new_figure(style, height + (0.1 * style.width if bars else 0))
+    names = names_of(result, cols)[left]
+    height += room_below(names, style) + (0.1 * style.width if bars else 0)
+    figure = new_figure(style, height)
     ax, edges = _axes(figure, bars)
     artist = draw_heatmap(
         ax,
@@ -104,14 +106,14 @@ def draw(
         vlim=_limits(whole, trim=scale == "trim", signed=result.signed),
         mask=mask,
         rows=names_of(result, rows)[top],
-        cols=names_of(result, cols)[left],
+        cols=names,
         notes=notes,
     )
     first = top.start, left.start
     frame_cells(ax, _outlined(result, outline, (rows, cols), fixed, first, (n_rows, n_cols)))
     ax.set_xlabel(cols)
     ax.set_ylabel(rows)
-    add_colorbar([ax, *edges], artist, style, result.quantity)
+    add_colorbar([ax, *edges], artist, style, result.quantity, notes)
     if bars:
         over = reduced(shown, bars)
         _bars(edges, over, style, bars)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +12,7 @@ import matplotlib as mpl
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from interp_widgets.figures import latex
+from interp_widgets.figures import glyphs, latex, screen
 from interp_widgets.figures.style import DIVERGING, VENUES, Style, luminance, style_for
 from interp_widgets.results.base import Result
 from interp_widgets.results.registry import FIGURES
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 
 FORMATS = (".pdf", ".svg", ".png", ".pgf")
-GLYPH_NOTE = "Some characters have no glyph in the fonts of this machine"
 
 
 class Figure:
@@ -56,7 +53,8 @@ class Figure:
         self.mpl = drawn
         self.result = result
         self.style = style
-        self.notes = notes
+        lacking = glyphs.note(drawn, style.rc["font.family"])
+        self.notes = [*notes, lacking] if lacking else notes
         self.options = dict(options or {})
 
     @property
@@ -127,7 +125,12 @@ class Figure:
         path = Path(path)
         if path.suffix not in FORMATS:
             raise ValueError(f"figures are saved as {', '.join(FORMATS)}, not {path.suffix!r}")
-        self._write(path, path.suffix, dpi)
+        with mpl.rc_context(self.style.rc), glyphs.quiet():
+            if path.suffix == ".pgf":
+                latex.save_pgf(self.mpl, path, dpi, json.dumps(self.provenance))
+            else:
+                metadata = self._metadata(path.suffix)
+                self.mpl.savefig(path, format=path.suffix[1:], dpi=dpi, metadata=metadata)
         return path
 
     def latex(
@@ -180,26 +183,8 @@ class Figure:
 
     def png(self, dpi: int = 100) -> bytes:
         """Return the figure as PNG bytes."""
-        buffer = io.BytesIO()
-        self._write(buffer, ".png", dpi)
-        return buffer.getvalue()
-
-    def _write(self, target: Path | io.BytesIO, suffix: str, dpi: int) -> None:
-        with mpl.rc_context(self.style.rc), warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            if isinstance(target, Path) and suffix == ".pgf":
-                latex.save_pgf(self.mpl, target, dpi, json.dumps(self.provenance))
-            else:
-                metadata = self._metadata(suffix)
-                self.mpl.savefig(target, format=suffix[1:], dpi=dpi, metadata=metadata)
-        for warning in caught:
-            text = str(warning.message)
-            if not text.startswith("Glyph "):
-                warnings.warn_explicit(
-                    warning.message, warning.category, warning.filename, warning.lineno
-                )
-            elif GLYPH_NOTE not in self.notes:
-                self.notes.append(GLYPH_NOTE)
+        with mpl.rc_context(self.style.rc), glyphs.quiet():
+            return screen.png(self.mpl, dpi, self._metadata(".png"))
 
     def _metadata(self, suffix: str) -> dict[str, Any]:
         recipe, alt = json.dumps(self.provenance), self.alt_text
@@ -252,7 +237,7 @@ class Renderer:
         """Draw ``result`` as a figure of its own."""
         style = style_for(venue, width)
         notes: list[str] = []
-        with mpl.rc_context(style.rc):
+        with mpl.rc_context(style.rc), glyphs.quiet():
             drawn = self.draw(result, style, notes, **options)
             FigureCanvasAgg(drawn)
         return Figure(drawn, result, style, notes, options)

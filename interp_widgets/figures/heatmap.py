@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Polygon, Rectangle
 
 from interp_widgets.figures.labels import thin
+from interp_widgets.figures.screen import ScaleBar, label_cells, wrapped, write
 from interp_widgets.figures.style import HATCH_NEGATIVE, Style
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.planes import pooled
@@ -122,17 +122,8 @@ def _mark_nonfinite(
         if not count:
             continue
         words.append(f"{count} {'cell is' if count == 1 else 'cells are'} {word} ({sign})")
-        for r, c in np.argwhere(where)[:GLYPH_CELLS]:
-            ax.text(
-                c + 0.5,
-                r + 0.5,
-                sign,
-                ha="center",
-                va="center",
-                fontsize=style.small,
-                color="#555555",
-                clip_on=True,
-            )
+        cells = np.argwhere(where)[:GLYPH_CELLS]
+        write_cells(ax, style, cells, [sign] * len(cells), ["#555555"] * len(cells))
     notes.append(" and ".join(words))
 
 
@@ -169,18 +160,9 @@ def _mark_negative(
         notes.append("Negative cells are weaker than a quarter of the scale and carry no mark")
         return
     if values.size <= GLYPH_CELLS and values.shape == shape:
-        for r, c in np.argwhere(strong):
-            dark = values[r, c] < -0.55 * high
-            ax.text(
-                c + 0.5,
-                r + 0.5,
-                "\N{MINUS SIGN}",
-                ha="center",
-                va="center",
-                fontsize=style.small,
-                color="white" if dark else "black",
-                clip_on=True,
-            )
+        cells = np.argwhere(strong)
+        inks = ["white" if values[r, c] < -0.55 * high else "black" for r, c in cells]
+        write_cells(ax, style, cells, ["\N{MINUS SIGN}"] * len(cells), inks)
         notes.append("Negative cells beyond a quarter of the scale carry a minus sign")
         return
     y = (np.arange(values.shape[0]) + 0.5) * shape[0] / values.shape[0]
@@ -189,6 +171,13 @@ def _mark_negative(
         x, y, strong.astype(float), levels=[0.5, 1.5], colors="none", hatches=[HATCH_NEGATIVE]
     )
     notes.append("Negative cells beyond a quarter of the scale are hatched")
+
+
+def write_cells(
+    ax: Axes, style: Style, cells: np.ndarray, words: Sequence[str], inks: Sequence[str]
+) -> None:
+    """Write a word into the middle of each cell (row, column)."""
+    write(ax, style, np.asarray(cells, dtype=float).reshape(-1, 2)[:, ::-1] + 0.5, words, inks)
 
 
 def _ticks(
@@ -205,12 +194,16 @@ def _ticks(
     wide = cols is not None and longest > 3
     room_x = int(width * box.width / (em * (1.15 if wide else 0.62 * longest + 0.6)))
     room_y = int(height * box.height / (em * 1.15))
-    at = thin(shape[1], max(room_x, 2))
-    ax.set_xticks(
-        [i + 0.5 for i in at], [cols[i] if cols else str(i) for i in at], rotation=90 if wide else 0
-    )
-    at = thin(shape[0], max(room_y, 2))
-    ax.set_yticks([i + 0.5 for i in at], [rows[i] if rows else str(i) for i in at])
+    along = thin(shape[1], max(room_x, 2))
+    down = thin(shape[0], max(room_y, 2))
+    below = [cols[i] if cols else str(i) for i in along]
+    beside = [rows[i] if rows else str(i) for i in down]
+    x, y = [i + 0.5 for i in along], [i + 0.5 for i in down]
+    if style.screen:
+        label_cells(ax, style, (x, below, not wide), (y, beside))
+        return
+    ax.set_xticks(x, below, rotation=90 if wide else 0)
+    ax.set_yticks(y, beside)
 
 
 def frame_cells(ax: Axes, cells: Iterable[tuple[int, int]]) -> None:
@@ -222,18 +215,34 @@ def frame_cells(ax: Axes, cells: Iterable[tuple[int, int]]) -> None:
             )
 
 
-def add_colorbar(ax: Any, artist: Any, style: Style, label: str) -> None:
-    """Put a slim colour bar beside ``ax``, or let panels draw the one they share."""
+def add_colorbar(
+    ax: Any, artist: Any, style: Style, label: str, notes: list[str] | None = None
+) -> None:
+    """Put a slim colour bar beside ``ax``, or let panels draw the one they share.
+
+    A long name loses what it has in parentheses; that goes to ``notes``.
+    """
+    if notes is not None and len(label) > 40 and " (" in label:
+        notes.append(f"Colour: {label}")
+        label = label.split(" (", maxsplit=1)[0]
     if style.scale is not None:
         style.scale.bar(artist, label)
         return
-    figure = np.ravel(ax)[0].get_figure()
+    axes = np.ravel(ax)
+    if style.screen and type(artist.norm) is Normalize:
+        for one in np.atleast_1d(ax)[..., -1:].ravel():
+            bar = ScaleBar(one, artist, label, style.small, style.line)
+            one.add_artist(bar).set_clip_on(False)
+        return
+    figure = axes[0].get_figure()
     bar = figure.colorbar(artist, ax=ax, fraction=0.05, pad=0.02, aspect=24)
     bar.outline.set_linewidth(style.line)
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
-    bar.set_label(wrapped(label, 0.8 * figure.get_size_inches()[1], style), fontsize=style.small)
+    inches = figure.get_size_inches()[1] - 0.5
+    bar.set_label(wrapped(label, inches, style.small), fontsize=style.small)
 
 
-def wrapped(label: str, inches: float, style: Style) -> str:
-    """Break a name into lines of at most ``inches``, so that it does not leave the figure."""
-    return fill(label, max(int(inches * 72 / (0.5 * style.small)), 16))
+def room_below(names: Sequence[str], style: Style) -> float:
+    """Return the inches that turned names of columns take more than numbers do."""
+    longest = max(map(len, names), default=0)
+    return max(0.0, longest * 0.52 - 1.0) * style.small / 72 if longest > 3 else 0.0

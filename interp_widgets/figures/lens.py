@@ -8,7 +8,7 @@ import matplotlib.figure
 import numpy as np
 
 from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, limits
+from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, limits, write_cells
 from interp_widgets.figures.labels import token_label, token_labels
 from interp_widgets.figures.style import Style, ink_on
 from interp_widgets.results.lens import LensResult
@@ -73,20 +73,14 @@ def draw(
         marks=False,
         notes=notes,
     )
-    cmap = style.cmap(signed=signed)
-    for (r, c), token_id in np.ndenumerate(ids):
-        value = cells[r, c]
-        back = cmap((value - vlim[0]) / (vlim[1] - vlim[0])) if np.isfinite(value) else "#ffffff"
-        ax.text(
-            c + 0.5,
-            r + 0.5,
-            token_label(result.string(token_id), limit),
-            ha="center",
-            va="center",
-            fontsize=style.small,
-            color=ink_on(back),
-            clip_on=True,
-        )
+    colors = artist.cmap(artist.norm(np.ma.masked_invalid(cells)))
+    write_cells(
+        ax,
+        style,
+        np.argwhere(np.ones_like(ids)),
+        [token_label(result.string(i), limit) for i in ids.ravel()],
+        [ink_on(color) for color in colors.reshape(-1, 4)],
+    )
     ax.set_ylabel("layer")
     ax.set_xlabel("position")
     add_colorbar(ax, artist, style, QUANTITIES[color])

@@ -12,10 +12,11 @@ import matplotlib.figure
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from interp_widgets.figures import glyphs
 from interp_widgets.figures.figure import Figure, sentences
-from interp_widgets.figures.heatmap import wrapped
 from interp_widgets.figures.labels import escape
 from interp_widgets.figures.scale import SharedScale
+from interp_widgets.figures.screen import wrapped
 from interp_widgets.figures.style import Style, style_for
 from interp_widgets.results.base import Result
 from interp_widgets.results.registry import FIGURES
@@ -187,7 +188,7 @@ def panels(
     scales = {"rows": [SharedScale() for _ in grid], "all": [SharedScale()] * len(grid)}.get(
         share or "", [None] * len(grid)
     )
-    with mpl.rc_context(style.rc):
+    with mpl.rc_context(style.rc), glyphs.quiet():
         for row, scale in zip(grid, scales, strict=True):
             for panel in row:
                 measured = panel.draw(replace(style, width=panel.width, scale=scale), [])
@@ -307,4 +308,4 @@ def _draw_bar(region: Region, scale: SharedScale, strip: float, style: Style) ->
     bar = region.colorbar(scale.artist, cax=axes)
     bar.outline.set_linewidth(style.line)
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
-    bar.set_label(wrapped(scale.label or "", long, style), fontsize=style.small)
+    bar.set_label(wrapped(scale.label or "", long, style.small), fontsize=style.small)

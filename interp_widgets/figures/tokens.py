@@ -5,13 +5,14 @@ from __future__ import annotations
 import matplotlib.figure
 import numpy as np
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
-from matplotlib.textpath import TextPath
 
 from interp_widgets.figures.figure import new_figure, renderer
 from interp_widgets.figures.heatmap import limits
 from interp_widgets.figures.labels import token_label
+from interp_widgets.figures.screen import width_of, write
 from interp_widgets.figures.style import Style, ink_on
 from interp_widgets.results.tokens import TokensResult
 
@@ -56,28 +57,43 @@ def draw(
     vlim = limits(values, signed=result.signed)
     norm = Normalize(*vlim, clip=True)
     cmap = style.cmap(signed=result.signed)
-    marked = False
-    for (x, row, width, text), value in zip(boxes, values, strict=True):
-        y = height - (row + 1) * line + line * 0.2
-        finite = np.isfinite(value)
-        back = cmap(norm(value)) if finite else "#d9d9d9"
-        ax.add_patch(
-            Rectangle(
-                (x, y), width, line * 0.72, facecolor=back, edgecolor="#cccccc", linewidth=0.3
-            )
-        )
-        ax.text(
-            x + width / 2,
-            y + line * 0.36,
-            text if finite else f"{text}×",
-            ha="center",
-            va="center",
-            fontsize=size,
-            color=ink_on(back),
-        )
-        if result.signed and finite and value < -0.1 * vlim[1]:
-            marked = True
-            ax.plot([x, x + width], [y - 0.012] * 2, color="black", linewidth=0.9, dashes=(2, 1.2))
+    finite = np.isfinite(values)
+    faces = [cmap(norm(v)) if ok else "#d9d9d9" for v, ok in zip(values, finite, strict=True)]
+    bottoms = [height - (row + 1) * line + line * 0.2 for _, row, _, _ in boxes]
+    ax.add_collection(
+        PatchCollection(
+            [
+                Rectangle((x, y), width, line * 0.72)
+                for (x, _, width, _), y in zip(boxes, bottoms, strict=True)
+            ],
+            facecolors=faces,
+            edgecolors="#cccccc",
+            linewidths=0.3,
+        ),
+        autolim=False,
+    )
+    write(
+        ax,
+        style,
+        [
+            (x + width / 2, y + line * 0.36)
+            for (x, _, width, _), y in zip(boxes, bottoms, strict=True)
+        ],
+        [text if ok else f"{text}×" for (*_, text), ok in zip(boxes, finite, strict=True)],
+        [ink_on(face) for face in faces],
+        size,
+    )
+    negative = result.signed & finite & (np.nan_to_num(values) < -0.1 * vlim[1])
+    dashes = [
+        [(x, y - 0.012), (x + width, y - 0.012)]
+        for (x, _, width, _), y, minus in zip(boxes, bottoms, negative, strict=True)
+        if minus
+    ]
+    marked = bool(dashes)
+    ax.add_collection(
+        LineCollection(dashes, colors="black", linewidths=0.9, linestyles=[(0, (2, 1.2))]),
+        autolim=False,
+    )
     if result.meta.get("note"):
         notes.append(f"Note: {result.meta['note']}")
     if marked:
@@ -92,15 +108,13 @@ def draw(
 
 def _wrap(tokens: list[str], style: Style, size: float) -> list[tuple[float, int, float, str]]:
     """Place every token: (x, line, width, text) in inches."""
-    import matplotlib.font_manager as fm
-
-    font = fm.FontProperties(family=style.rc["font.family"])
+    family = tuple(style.rc["font.family"])
     x, row = 0.04, 0
     boxes = []
     for token in tokens:
         text = token_label(token, 24)
-        path = TextPath((0, 0), text.replace(r"\$", "S"), size=size, prop=font)
-        width = max(path.get_extents().width / 72, size / 72 * 0.3) + size / 72 * 0.5
+        long = width_of(text.replace(r"\$", "$"), size, family)
+        width = max(long / 72, size / 72 * 0.3) + size / 72 * 0.5
         if x + width > style.width - 0.04 and x > 0.04:
             x, row = 0.04, row + 1
         boxes.append((x, row, width, text))

@@ -1,0 +1,320 @@
+"""Light drawing for the screen: many words as one artist, a colour bar without axes, a quick PNG.
+
+matplotlib makes several objects for every tick and draws every glyph by itself; a static twin has
+to be there before the reader notices that it was made.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from textwrap import fill
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg, get_hinting_flag
+from matplotlib.font_manager import FontProperties
+from matplotlib.image import BboxImage
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox, IdentityTransform, Transform
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from interp_widgets.figures.style import Style
+
+
+class Words(Artist):
+    """Words at points, each in its colour, upright or turned by 90 degrees; no mathematics."""
+
+    def __init__(
+        self,
+        points: Any,
+        words: Sequence[str],
+        transform: Transform,
+        *,
+        size: float,
+        colors: str | Sequence[str] = "black",
+        align: tuple[str, str] = ("center", "center"),
+        upright: bool = True,
+        shift: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        super().__init__()
+        self.set_zorder(3)
+        self.points = np.asarray(points, dtype=float).reshape(-1, 2)
+        self.words = [w.replace(r"\$", "$") for w in words]
+        self.colors = [colors] * len(words) if isinstance(colors, str) else list(colors)
+        self.font = FontProperties(size=size)
+        self.align = align
+        self.upright = upright
+        self.shift = shift
+        self.set_transform(transform)
+
+    def _placed(self, renderer: Any) -> Iterable[tuple[float, float, float, float, float]]:
+        """Yield left, bottom, width and height of each word, and the depth below its baseline."""
+        points = self.get_transform().transform(self.points)
+        points = points + renderer.points_to_pixels(1.0) * np.asarray(self.shift)
+        measure = renderer.get_text_width_height_descent
+        _, high, deep = measure("lp", self.font, False)
+        across, along = self.align
+        left = {"left": 0.0, "center": 0.5, "right": 1.0}[across]
+        low = {"bottom": 0.0, "center": 0.5, "top": 1.0}[along]
+        for (x, y), word in zip(points, self.words, strict=True):
+            long = measure(word, self.font, False)[0]
+            width, height = (long, high) if self.upright else (high, long)
+            yield x - left * width, y - low * height, width, height, deep
+
+    def get_window_extent(self, renderer: Any = None) -> Bbox:
+        """Return the box around all words, in pixels."""
+        renderer = renderer or _measure()
+        boxes = [Bbox.from_bounds(x, y, w, h) for x, y, w, h, _ in self._placed(renderer)]
+        return Bbox.union(boxes) if boxes else Bbox.null()
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the words that lie on the canvas."""
+        if not self.get_visible():
+            return
+        canvas = renderer.get_canvas_width_height()[1]
+        gc = renderer.new_gc()
+        for (x, y, width, _, deep), word, color in zip(
+            self._placed(renderer), self.words, self.colors, strict=True
+        ):
+            gc.set_foreground(color)
+            at = (x, y + deep) if self.upright else (x + width - deep, y)
+            down = canvas - at[1] if renderer.flipy() else at[1]
+            renderer.draw_text(gc, at[0], down, word, self.font, 0 if self.upright else 90)
+        gc.restore()
+        self.stale = False
+
+
+def write(
+    ax: Axes,
+    style: Style,
+    points: Any,
+    words: Sequence[str],
+    colors: Sequence[str],
+    size: float | None = None,
+) -> None:
+    """Write words centred at points of the data, as texts in a paper and as one artist here."""
+    size = size or style.small
+    if style.screen:
+        made = Words(points, words, ax.transData, size=size, colors=colors)
+        made.set_in_layout(False)
+        ax.add_artist(made)
+        return
+    for (x, y), word, color in zip(points, words, colors, strict=True):
+        text = ax.text(x, y, word, ha="center", va="center", fontsize=size, color=color)
+        text.set_clip_on(True)
+        text.set_in_layout(False)
+
+
+class ScaleBar(Artist):
+    """A colour bar at the right of an axes, over its whole height."""
+
+    WIDTH, GAP = 8.0, 6.0  # points
+
+    def __init__(self, ax: Axes, artist: Any, label: str, size: float, line: float) -> None:
+        super().__init__()
+        self.set_zorder(3)
+        self._ax = ax
+        low, high = artist.norm.vmin, artist.norm.vmax
+        ticks = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        ticks = ticks[(ticks >= low) & (ticks <= high)]
+        self._heights = (ticks - low) / (high - low)
+        self._image = BboxImage(self._box, cmap=artist.cmap, norm=artist.norm)
+        self._image.set_data(np.linspace(high, low, 128)[:, None])
+        self._frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=line)
+        self._numbers = Words(
+            np.zeros((len(ticks), 2)),
+            [_number(t, ticks) for t in ticks],
+            IdentityTransform(),
+            size=size,
+            align=("left", "center"),
+        )
+        self._label = label
+        self._size = size
+        self._name = Text(0, 0, label, size=size, rotation=90, ha="left", va="center")
+        self.set_figure(ax.get_figure())  # type: ignore[arg-type]
+        for child in (self._image, self._frame, self._numbers, self._name):
+            child.set_figure(ax.get_figure())  # type: ignore[arg-type]
+            child.set_transform(IdentityTransform())
+
+    def _box(self, renderer: Any) -> Bbox:
+        point = renderer.points_to_pixels(1.0)
+        box = self._ax.get_window_extent(renderer)
+        left = box.x1 + self.GAP * point
+        return Bbox.from_extents(left, box.y0, left + self.WIDTH * point, box.y1)
+
+    def _place(self, renderer: Any) -> Bbox:
+        point = renderer.points_to_pixels(1.0)
+        box = self._box(renderer)
+        self._frame.set_bounds(box.x0, box.y0, box.width, box.height)
+        heights = box.y0 + self._heights * box.height
+        self._numbers.points = np.column_stack([np.full(len(heights), box.x1 + 3 * point), heights])
+        ends = [box]
+        if len(heights):
+            ends.append(self._numbers.get_window_extent(renderer))
+        right = max(end.x1 for end in ends)
+        self._name.set_text(wrapped(self._label, box.height / point / 72, self._size))
+        self._name.set_position((right + 5 * point, (box.y0 + box.y1) / 2))
+        ends.append(self._name.get_window_extent(renderer))
+        return Bbox.union(ends)
+
+    def get_window_extent(self, renderer: Any = None) -> Bbox:
+        """Return the box around bar, numbers and name, in pixels."""
+        renderer = renderer or _measure()
+        return self._place(renderer)
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the bar where its axes is now."""
+        self._place(renderer)
+        for child in (self._image, self._frame, self._numbers, self._name):
+            child.draw(renderer)
+        self.stale = False
+
+
+def wrapped(name: str, inches: float, size: float) -> str:
+    """Break a name into lines of at most ``inches``, so that it does not leave the figure."""
+    return fill(name, max(int(inches * 72 / (0.5 * size)), 12))
+
+
+def _number(value: float, all_of_them: np.ndarray) -> str:
+    step = float(np.diff(all_of_them).min()) if len(all_of_them) > 1 else abs(value) or 1.0
+    if max(abs(all_of_them)) >= 1e5 or step < 1e-4:
+        return f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:
+        digits += 1
+    return f"{value + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def label_cells(
+    ax: Axes,
+    style: Style,
+    columns: tuple[Sequence[float], Sequence[str], bool],
+    rows: tuple[Sequence[float], Sequence[str]],
+) -> None:
+    """Name columns below and rows at the left of a heatmap, as (places, names, upright)."""
+    at, names, upright = columns
+    below = Words(
+        [(x, 0.0) for x in at],
+        names,
+        ax.get_xaxis_transform(),
+        size=style.small,
+        align=("center", "top"),
+        upright=upright,
+        shift=(0.0, -3.0),
+    )
+    at, beside = rows
+    left = Words(
+        [(0.0, y) for y in at],
+        beside,
+        ax.get_yaxis_transform(),
+        size=style.small,
+        align=("right", "center"),
+        shift=(-3.0, 0.0),
+    )
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for axis, words, upright_ in ((ax.xaxis, below, upright), (ax.yaxis, left, False)):
+        ax.add_artist(words)
+        words.set_clip_on(False)
+        sizes = [width_of(w, style.small, tuple(words.font.get_family())) for w in words.words]
+        axis.labelpad = 6.0 + (style.small * 1.1 if upright_ else max(sizes, default=0.0))
+
+
+@lru_cache(maxsize=4096)
+def width_of(word: str, size: float, family: tuple[str, ...]) -> float:
+    """Width of a word in points."""
+    renderer = _measure()
+    font = FontProperties(family=list(family), size=size)
+    return float(renderer.get_text_width_height_descent(word, font, False)[0])
+
+
+@lru_cache(maxsize=1)
+def _measure() -> ScreenRenderer:
+    return ScreenRenderer(8, 8, 72)
+
+
+class ScreenRenderer(RendererAgg):
+    """Agg that keeps the pictures and sizes of words it has seen."""
+
+    def get_text_width_height_descent(
+        self, s: str, prop: FontProperties, ismath: Any
+    ) -> tuple[float, float, float]:
+        """Return the size of a word in pixels."""
+        key = (s, hash(prop), ismath, self.dpi)
+        if key not in _sizes:
+            if len(_sizes) > MOST_WORDS:
+                _sizes.clear()
+            _sizes[key] = super().get_text_width_height_descent(s, prop, ismath)
+        return _sizes[key]
+
+    def draw_text(
+        self,
+        gc: Any,
+        x: float,
+        y: float,
+        s: str,
+        prop: FontProperties,
+        angle: float,
+        ismath: Any = False,  # noqa: FBT002
+        mtext: Any = None,
+    ) -> None:
+        """Draw a word, as a picture of all its glyphs."""
+        if ismath:
+            super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
+            return
+        key = (s, hash(prop), self.dpi)
+        if key not in _pictures:
+            if len(_pictures) > MOST_WORDS:
+                _pictures.clear()
+            font = self._prepare_font(prop)
+            font.set_text(s, 0, flags=get_hinting_flag())
+            font.draw_glyphs_to_bitmap(antialiased=True)
+            offset = [c / 64 for c in font.get_bitmap_offset()]
+            _pictures[key] = (np.array(font.get_image()), offset, font.get_descent() / 64)
+        picture, (right, down), deep = _pictures[key]
+        turn = math.radians(angle)
+        across, along = right + deep * math.sin(turn), down + deep * math.cos(turn)
+        self._renderer.draw_text_image(picture, round(x + across), round(y + along) + 1, angle, gc)
+
+
+MOST_WORDS = 8192
+_sizes: dict[Any, tuple[float, float, float]] = {}
+_pictures: dict[Any, tuple[np.ndarray, list[float], float]] = {}
+
+
+def png(figure: matplotlib.figure.Figure, dpi: float, metadata: dict[str, str]) -> bytes:
+    """Return the figure as PNG, laid out once and drawn once."""
+    before = figure.dpi
+    canvas = FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    figure.set_dpi(dpi)
+    try:
+        width, height = (int(c) for c in figure.bbox.size)
+        renderer = ScreenRenderer(width, height, dpi)
+        if engine is not None:
+            figure.canvas.get_renderer = lambda: renderer  # type: ignore[attr-defined]
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+        figure.draw(renderer)
+        picture = Image.fromarray(np.asarray(renderer.buffer_rgba())).convert("RGB")
+    finally:
+        figure.set_dpi(before)
+        if engine is not None:
+            figure.set_layout_engine(engine)
+        FigureCanvasAgg(figure)
+    del canvas
+    info = PngInfo()
+    for name, text in metadata.items():
+        info.add_itxt(name, text)
+    buffer = io.BytesIO()
+    picture.save(buffer, "png", dpi=(dpi, dpi), pnginfo=info, compress_level=3)
+    return buffer.getvalue()
