@@ -215,9 +215,13 @@ class CircuitResult(Result):
         reader = frame["reader"].str.replace(r"<[qkv]>$", "", regex=True)
         return frame[frame["writer"].isin(wanted) | reader.isin(wanted)]
 
-    def rerun(self, session: LiveSession | None = None) -> Self:
+    def rerun(
+        self,
+        session: LiveSession | None = None,
+        interventions: Literal["current", "none"] = "current",
+    ) -> Self:
         """Make the circuit again; what was arranged stays, by the names of the nodes."""
-        again = super().rerun(session)
+        again = super().rerun(session, interventions)
         if "arrangement" in self.meta:
             again.meta["arrangement"] = self.meta["arrangement"]
         return again
