@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,28 @@ class CommonRequests:
         ``"latex"`` is a PDF with the ``text`` that shows it.
         """
         kind = str(payload.get("format", "pdf"))
-        suffix = "pdf" if kind == "latex" else kind
-        if suffix not in MIME:
+        if kind not in (*MIME, "latex"):
             raise ValueError(f"figures are saved as {', '.join(MIME)}, not {kind!r}")
-        drawn = self.figure(payload.get("venue") or None, payload.get("width", "column"))
+        venue, width = payload.get("venue") or None, payload.get("width", "column")
+        return self.figure_files([kind], venue, width)[kind]
+
+    def figure_files(
+        self, kinds: Sequence[str], venue: str | None = None, width: str | float = "column"
+    ) -> dict[str, dict[str, Any]]:
+        """Draw what is shown once and return it in several formats, as ``figure`` answers."""
+        drawn = self.figure(venue, width)
+        files: dict[str, dict[str, Any]] = {}
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{_file_name(self._title)}.{suffix}"
-            answer: dict[str, Any] = {"name": path.name, "mime": MIME[suffix]}
-            if kind == "latex":
-                answer["text"] = drawn.latex(path).replace(str(path), path.name)
-            else:
-                drawn.save(path)
-            return {**answer, "data": path.read_bytes()}
+            for kind in kinds:
+                suffix = "pdf" if kind == "latex" else kind
+                path = Path(folder) / f"{_file_name(self._title)}.{suffix}"
+                answer: dict[str, Any] = {"name": path.name, "mime": MIME[suffix]}
+                if kind == "latex":
+                    answer["text"] = drawn.latex(path).replace(str(path), path.name)
+                else:
+                    drawn.save(path)
+                files[kind] = {**answer, "data": path.read_bytes()}
+        return files
 
 
 def _file_name(title: str) -> str:

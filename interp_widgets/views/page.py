@@ -11,18 +11,23 @@ import base64
 import html
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from interp_widgets import __version__
 from interp_widgets.results.base import NotLiveError, Result
 from interp_widgets.results.live import SELECTION
-from interp_widgets.views.base import STATIC, View
+from interp_widgets.views.base import MODES, STATIC, View
 from interp_widgets.views.wire import error_payload, pack
 
 log = logging.getLogger(__name__)
+
+FIGURE_FORMATS = ("pdf", "svg")
+FIGURE_BYTES = 150_000
+"""Larger files of a figure stay out of an exported page."""
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -167,18 +172,38 @@ def _view_data(view: View) -> dict[str, Any]:
 
 def _answers(view: View) -> Iterable[dict[str, Any]]:
     known = set()
-    always = [("table", {"mode": "current"}), ("code", {})]
-    for name, payload in [*view.export_requests(), *always]:
+    tables = [("table", {"mode": mode}) for mode in (MODES if view.changed else MODES[:1])]
+    for name, payload in [*view.export_requests(), *tables, ("code", {})]:
         key = json.dumps([name, payload], sort_keys=True)
-        if key in known:
-            continue
-        known.add(key)
-        try:
-            plain, buffers = pack(view.answer(name, payload))
-            yield {"name": name, "payload": payload, "answer": plain, "buffers": buffers}
-        except Exception as error:
-            log.debug("an exported page cannot answer %s", name, exc_info=True)
-            yield {"name": name, "payload": payload, "error": error_payload(error)}
+        if key not in known:
+            known.add(key)
+            yield _recorded(name, payload, partial(view.answer, name, payload))
+    yield from _figures(view)
+
+
+def _figures(view: View) -> Iterable[dict[str, Any]]:
+    """Record the view's figure as files: what "Save figure" has to offer without Python."""
+    try:
+        files = view.figure_files(FIGURE_FORMATS)
+    except Exception as error:
+        log.debug("no figure of %s", view, exc_info=True)
+        yield {"name": "figure_choices", "payload": {}, "error": error_payload(error)}
+        return
+    kept = {kind: f for kind, f in files.items() if len(f["data"]) <= FIGURE_BYTES}
+    choices = {"formats": list(kept), "venues": []}
+    yield _recorded("figure_choices", {}, partial(dict, choices))
+    for kind, file in kept.items():
+        payload = {"format": kind, "venue": None, "width": "column"}
+        yield _recorded("figure", payload, partial(dict, file))
+
+
+def _recorded(name: str, payload: dict[str, Any], ask: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        plain, buffers = pack(ask())
+    except Exception as error:
+        log.debug("an exported page cannot answer %s", name, exc_info=True)
+        return {"name": name, "payload": payload, "error": error_payload(error)}
+    return {"name": name, "payload": payload, "answer": plain, "buffers": buffers}
 
 
 def _selection(views: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """An exported page: everything inside, nothing that can break out."""
 
+import base64
 import json
 import re
 
@@ -95,6 +96,27 @@ def test_views_of_a_page_share_a_bundle_and_a_selection():
     data = data_of(iw.to_html(results))
     assert list(data["bundles"]) == ["heatmap"]
     assert {v["traits"]["selection"] for v in data["views"]} == {"anywidget:selection"}
+
+
+def test_a_page_carries_the_figure_in_the_formats_that_are_small_enough():
+    view = data_of(iw.to_html(z_result()))["views"][0]
+    answers = {(a["name"], a["payload"].get("format")): a for a in view["answers"]}
+    formats = answers["figure_choices", None]["answer"]["formats"]
+    assert {"pdf", "svg"} <= set(formats)
+    for kind, head in (("pdf", b"%PDF"), ("svg", b"<?xml")):
+        recorded = answers["figure", kind]
+        assert recorded["payload"] == {"format": kind, "venue": None, "width": "column"}
+        assert base64.b64decode(recorded["buffers"][0]["$bytes"]).startswith(head)
+
+
+def test_a_view_without_a_picture_still_makes_a_page(monkeypatch):
+    def fails(*_where):
+        raise ValueError("nothing to draw")
+
+    monkeypatch.setattr(HeatmapView, "figure", fails)
+    view = data_of(iw.to_html(z_result()))["views"][0]
+    choices = next(a for a in view["answers"] if a["name"] == "figure_choices")
+    assert choices["error"]["message"] == "nothing to draw"
 
 
 def test_results_save_themselves(tmp_path):
