@@ -10,6 +10,9 @@ export interface Gutter {
   left: number;
   bottom: number;
   slanted: boolean;
+  /** Room for marginal bars. */
+  top: number;
+  right: number;
 }
 
 export interface Axis {
@@ -37,7 +40,7 @@ export function gutterFor(
   const cell = Math.max(narrowest, Math.min(56, (width - left) / Math.max(1, cols.count)));
   const slanted = wordy(cols.labels) && cell < 40 && longest(cols) > cell - 4;
   const bottom = slanted ? Math.min(88, Math.ceil(longest(cols)) + 10) : 18;
-  return { left: Math.max(left, 24), bottom, slanted };
+  return { left: Math.max(left, 24), bottom, slanted, top: 0, right: 0 };
 }
 
 export interface Highlights {
@@ -141,6 +144,28 @@ export function paintScroll(ctx: CanvasRenderingContext2D, camera: Camera, palet
     bar(x, 0, 4, camera.height, palette.line);
     bar(x, (camera.top / camera.rows) * camera.height, 4, down * camera.height, palette.muted);
   }
+}
+
+/** The row and column that the pointer is over in another view. */
+export function paintHover(
+  ctx: CanvasRenderingContext2D,
+  camera: Camera,
+  hovered: Highlights,
+  palette: Palette,
+): void {
+  ctx.save();
+  ctx.strokeStyle = palette.accent;
+  ctx.lineWidth = 1;
+  ctx.setLineDash([3, 3]);
+  if (hovered.row !== null) {
+    const { y, height } = camera.box(hovered.row, 0);
+    ctx.strokeRect(0.5, y + 0.5, camera.width - 1, Math.max(2, height - 1));
+  }
+  if (hovered.col !== null) {
+    const { x, width } = camera.box(0, hovered.col);
+    ctx.strokeRect(x + 0.5, 0.5, Math.max(2, width - 1), camera.height - 1);
+  }
+  ctx.restore();
 }
 
 /** The selected row and column, outlined. */

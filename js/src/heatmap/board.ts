@@ -2,26 +2,37 @@
 // What a kind of cell adds to it is a CellKind (cells.ts).
 import { hidpi } from "../core/canvas.js";
 import { legend, type Scale, sequential } from "../core/color.js";
-import { h, num, signed } from "../core/dom.js";
+import { h, num, plural, signed, visible } from "../core/dom.js";
 import { Grid } from "../core/grid.js";
+import type { HoverValue } from "../core/hover.js";
+import { NOTHING, type SelectionValue } from "../core/selection.js";
 import { Tooltip } from "../core/tooltip.js";
 import type { View } from "../core/view.js";
 import { Ablation } from "./ablation.js";
 import { type Gutter, gutterFor } from "./axes.js";
+import { Bars, EDGE } from "./bars.js";
+import { Brushing } from "./brushing.js";
 import { Camera, type TileRef } from "./camera.js";
 import type { CellKind, Cells } from "./cells.js";
 import { Data, type RangeInfo } from "./data.js";
 import { paintFrame } from "./frame.js";
+import { Marked, paintMarked } from "./marked.js";
 import { type HeatmapSpec, type HeatmapState, Slice } from "./model.js";
-import { listenToPointer } from "./pointer.js";
-import { legendMarks, scaleOf } from "./scaling.js";
+import { type Cell, listenToPointer } from "./pointer.js";
+import { legendMarks, poolWord, scaleOf } from "./scaling.js";
 import { Toolbar } from "./toolbar.js";
+import { Zoomed } from "./zoomed.js";
 
 const TALLEST = 440;
+
+function hoverOf({ token, layer, head, unit }: Partial<SelectionValue>): HoverValue {
+  return JSON.parse(JSON.stringify({ token, layer, head, unit }));
+}
 
 export class Board {
   readonly side = h("div", { class: "iw-heatmap-side" });
   readonly data: Data;
+  readonly marked: Marked;
   slice: Slice;
   private readonly canvas = hidpi();
   private readonly stage = h("div", { class: "iw-heatmap-stage" });
@@ -33,8 +44,15 @@ export class Board {
   private readonly toolbar: Toolbar;
   private readonly ablation: Ablation;
   private readonly kind: CellKind;
+  private readonly bars: Bars;
+  private readonly brushing: Brushing;
+  private readonly zoomed: Zoomed;
   private camera = new Camera();
-  private gutter: Gutter = { left: 40, bottom: 18, slanted: false };
+  private gutter: Gutter = { left: 40, bottom: 18, slanted: false, top: 0, right: 0 };
+  private refs: TileRef[] = [];
+  private complete: TileRef[] = [];
+  private hovered: HoverValue | null = null;
+  private anchor: Cell | null = null;
   private width = 0;
   private range: RangeInfo | undefined;
   private scale: Scale;
@@ -55,7 +73,15 @@ export class Board {
       () => this.slice,
       () => this.draw(),
     );
+    this.marked = new Marked(view, () => this.slice);
     this.kind = cells(this);
+    this.bars = new Bars(
+      view,
+      () => this.slice,
+      () => this.draw(),
+    );
+    this.brushing = new Brushing(view, () => this.slice, this.data, this.marked);
+    this.zoomed = new Zoomed(view, () => this.slice);
     const here = <T>(call: (row: number, col: number) => T) => {
       return (row: number, col: number) => call(this.row(row), col);
     };
@@ -90,7 +116,7 @@ export class Board {
     });
     this.plot.append(this.grid.el);
     this.stage.append(this.canvas.el, this.plot);
-    view.body.append(this.stage, this.side);
+    view.body.append(this.stage, this.brushing.el, this.side);
     view.foot.append(this.legend, this.readout);
     this.listen();
     this.revised();
@@ -139,13 +165,16 @@ export class Board {
     this.slice = this.read();
     const { nRows, nCols, rows, cols, spec } = this.slice;
     this.toolbar.show(this.slice);
-    const shape = `${rows}|${cols}|${nRows}|${nCols}|${spec.cells}`;
+    const shape = `${rows}|${cols}|${nRows}|${nCols}|${spec.cells}|${this.bars.on}`;
     if (shape !== this.key) {
       this.key = shape;
       this.camera = new Camera(nRows, nCols);
+      this.complete = [];
       this.layout();
-    }
+    } else if (this.zoomed.restore(this.camera)) this.draw();
     this.kind.refresh?.();
+    this.bars.refresh();
+    this.brushing.refresh();
     this.grid.resize(nRows, nCols, `${spec.title}: ${rows || "values"} by ${cols}`);
     this.ablation.describe(this.row(this.grid.row), this.grid.col);
     this.draw();
@@ -162,7 +191,11 @@ export class Board {
     const cols = { dim: slice.cols, labels: labels[slice.cols], count: slice.nCols };
     const size = this.kind.size?.(width);
     this.gutter = gutterFor(ctx, rows, cols, width, size?.narrowest ?? 0);
-    const room = Math.max(60, width - this.gutter.left - 1);
+    if (this.bars.on) {
+      this.gutter.top = EDGE.height;
+      this.gutter.right = EDGE.width;
+    }
+    const room = Math.max(60, width - this.gutter.left - this.gutter.right - 1);
     const full = document.fullscreenElement === this.view.el;
     const tallest = full ? Math.max(200, innerHeight - 240) : TALLEST;
     const comfortable = size?.height ?? Math.max(16, Math.min(28, room / slice.nCols));
@@ -173,16 +206,24 @@ export class Board {
       size?.narrowest ?? 0,
       size?.widest ?? 56,
     );
+    this.zoomed.restore(camera, true);
     this.draw();
   }
 
   private fit(): void {
+    this.zoomed.clear();
     this.layout();
     this.view.say("Everything is shown");
   }
 
   private zoom(factor: number, x?: number, y?: number): void {
     this.camera.zoom(factor, x, y);
+    this.moving();
+  }
+
+  /** The camera moved: what passes by is not asked for, what it stops at is. */
+  private moving(): void {
+    this.zoomed.keep(this.camera, () => this.draw());
     this.draw();
   }
 
@@ -199,11 +240,15 @@ export class Board {
     if (this.width <= 0) return;
     const { camera, gutter, view, slice, kind } = this;
     const refs = camera.tiles(slice.spec.flip, slice.spec.finest);
-    this.data.show(refs);
+    this.refs = refs;
+    if (!this.zoomed.moving) this.data.show(refs);
+    const there = refs.every((ref) => this.data.tile(ref));
+    if (there) this.complete = refs;
     const fresh = refs.map((ref) => this.data.tile(ref)).find((a) => a !== undefined);
     if (fresh) this.rescale(fresh.range, refs[0]);
     Object.assign(this.plot.style, {
       left: `${gutter.left}px`,
+      top: `${gutter.top}px`,
       width: `${camera.width}px`,
       height: `${camera.height}px`,
     });
@@ -214,7 +259,8 @@ export class Board {
     this.toolbar.zoomed(camera.zoomed);
     this.stage.classList.toggle("iw-heatmap-pannable", camera.overflows);
     const selection = view.selection.get();
-    const row = slice.selected(slice.rows, selection);
+    const display = (row: number | null) => (row === null ? null : this.row(row));
+    const { veil } = view;
     paintFrame(this.canvas, {
       camera,
       refs,
@@ -223,17 +269,33 @@ export class Board {
       scale: this.scale,
       flip: slice.spec.flip,
       palette: view.palette,
+      under: there ? undefined : this.complete,
       selected: {
-        row: row === null ? null : this.row(row),
+        row: display(slice.selected(slice.rows, selection)),
         col: slice.selected(slice.cols, selection),
       },
+      hovered: {
+        row: display(slice.selected(slice.rows, { ...NOTHING, ...this.hovered })),
+        col: slice.selected(slice.cols, { ...NOTHING, ...this.hovered }),
+      },
+      masked: (r, c) => this.data.masked(this.row(r), c),
+      veil: veil.covers
+        ? {
+            covers: (r, c) => this.veiled(this.row(r), c),
+            revealed: slice.revealed(veil.revealed).map(([r, c]) => [this.row(r), c] as const),
+          }
+        : undefined,
+      edges: (ctx) => this.bars.paint(ctx, camera, (r) => this.row(r), view.palette),
       tile: (ref: TileRef) => this.data.tile(ref)?.values,
       value: (r, c) => this.data.value(this.row(r), c),
       word: kind.word && ((r, c) => kind.word?.(this.row(r), c)),
       changed: slice.spec.interventions.length
         ? (r, c) => slice.changed(this.row(r), c)
         : undefined,
-      overlay: kind.overlay && ((ctx) => kind.overlay?.(ctx)),
+      overlay: (ctx) => {
+        kind.overlay?.(ctx);
+        paintMarked(ctx, (r, c) => this.box(r, c), this.marked, slice, view.palette);
+      },
     });
   }
 
@@ -241,15 +303,26 @@ export class Board {
     this.range = range;
     this.scale = scaleOf(this.view.palette, range, this.slice);
     const marks = legendMarks(range, this.slice, ref ?? { row_step: 1, col_step: 1 });
+    const outlined = this.marked.cells.length;
+    if (outlined) marks.push(`□ ${plural(outlined, "cell")} outlined`);
     this.legend.replaceChildren(legend(this.scale, this.slice.quantity, marks));
   }
 
   // Words.
 
   private valueText(row: number, col: number): string {
-    const value = this.data.value(row, col);
-    if (value === undefined) return "…";
+    if (this.veiled(row, col)) return "hidden";
+    if (this.data.masked(row, col)) return "masked";
+    const value = this.data.value(row, col) ?? this.data.exact(row, col)?.value;
+    return value === undefined ? "…" : this.number(value);
+  }
+
+  private number(value: number): string {
     return this.range?.signed ? signed(value, 4) : num(value, 4);
+  }
+
+  private veiled(row: number, col: number): boolean {
+    return this.view.veiled(this.slice.key(row, col));
   }
 
   valueRow(row: number, col: number): readonly [string, string] {
@@ -258,20 +331,47 @@ export class Board {
 
   /** What a screen reader and the line under the grid say of a cell. */
   describe(row: number, col: number): string {
+    const name = this.slice.describe(row, col);
+    if (this.veiled(row, col)) return `${name}, hidden`;
     const word = this.kind.said?.(row, col) ?? "";
     const cut = this.slice.changed(row, col) ? ", ablated" : "";
-    return `${this.slice.describe(row, col)}${word}, ${this.valueText(row, col)}${cut}`;
+    const framed = this.marked.outlined(row, col) ? ", outlined" : "";
+    const bars = this.bars.said(row, col);
+    return `${name}${word}, ${this.valueText(row, col)}${cut}${framed}${bars}`;
   }
 
   private hover(row: number, col: number, x: number, y: number): void {
-    const rows = this.kind.hover?.(row, col) ?? [this.valueRow(row, col)];
-    this.tip.show(x, y, this.slice.describe(row, col), rows);
+    this.view.hover(hoverOf(this.slice.selection(row, col)));
+    const name = this.slice.describe(row, col);
+    if (this.veiled(row, col)) {
+      this.tip.show(x, y, name, [["hidden", "Enter or click reveals it"]]);
+      return;
+    }
+    const rows = [...(this.kind.hover?.(row, col) ?? [this.valueRow(row, col)])];
+    const first = this.refs[0];
+    const dot = this.data.pooled(row, col, this.refs);
+    if (first && dot !== undefined && first.row_step * first.col_step > 1) {
+      const how = poolWord(this.slice, this.range?.signed === true);
+      rows.push([`${how} of ${first.row_step} × ${first.col_step} cells`, this.number(dot)]);
+      for (const [dim, label] of Object.entries(this.data.exact(row, col)?.names ?? {})) {
+        if (!this.slice.spec.labels[dim]) rows.push([dim, visible(label)]);
+      }
+    }
+    this.tip.show(x, y, name, rows);
+  }
+
+  /** Beside the cells: the bar of a row or a column. */
+  private hoverBar(x: number, y: number, event: PointerEvent): boolean {
+    const found = this.bars.under(x, y, this.camera, (r) => this.row(r));
+    if (found) this.tip.show(event.clientX, event.clientY, found.title, [found.row]);
+    return !!found;
   }
 
   // Acts.
 
   private moved(row: number, col: number): void {
-    if (this.camera.reveal(row, col)) this.draw();
+    if (this.camera.reveal(row, col)) this.moving();
+    if (this.anchor) this.brush(this.anchor, { row, col });
     this.ablation.describe(this.row(row), col);
     this.readout.textContent = this.describe(this.row(row), col);
     if (!this.grid.focused || this.pointing) return;
@@ -280,7 +380,27 @@ export class Board {
     this.hover(this.row(row), col, frame.left + box.x + box.width, frame.top + box.y + box.height);
   }
 
+  /** Display cells, both included. */
+  private brush(from: Cell, to: Cell): void {
+    const data = (cell: Cell) => ({ row: this.row(cell.row), col: cell.col });
+    this.marked.span(data(from), data(to));
+    this.brushing.refresh();
+    this.draw();
+  }
+
+  private outline(row: number, col: number): void {
+    this.marked.toggle([[row, col]]);
+    this.view.say(this.describe(row, col));
+    this.draw();
+  }
+
   private open(row: number, col: number): void {
+    if (this.veiled(row, col)) {
+      this.view.reveal(this.slice.key(row, col));
+      this.view.say(this.describe(row, col));
+      this.draw();
+      return;
+    }
     this.view.selection.set(this.slice.selection(row, col));
     this.kind.open?.(row, col);
   }
@@ -290,7 +410,12 @@ export class Board {
     if (key === "+" || key === "=") this.zoom(1.5);
     else if (key === "-") this.zoom(1 / 1.5);
     else if (key === "0") this.fit();
-    else if (key === "[" || key === "]") {
+    else if (key === "o" && this.marks) this.outline(row, col);
+    else if (key === "Delete" && this.marked.brush) {
+      this.marked.span(null);
+      this.brushing.refresh();
+      this.draw();
+    } else if (key === "[" || key === "]") {
       const dim = this.slice.free[0];
       if (!dim) return false;
       const size = this.slice.spec.sizes[dim] ?? 1;
@@ -319,11 +444,28 @@ export class Board {
     if (Object.keys(at).length) this.set({ at: { ...this.slice.at, ...at } });
   }
 
+  private get marks(): boolean {
+    return this.kind.marks !== false;
+  }
+
   private listen(): void {
     const { view } = this;
     view.onSpec(() => this.revised());
     view.onState(() => this.restated());
     view.onTheme(() => this.draw());
+    view.onVeil(() => this.restated());
+    view.onHover((value) => {
+      this.hovered = value;
+      this.draw();
+    });
+    this.plot.addEventListener(
+      "keydown",
+      ({ shiftKey, key }) => {
+        if (!shiftKey || !key.startsWith("Arrow") || !this.marks) this.anchor = null;
+        else this.anchor ??= { row: this.grid.row, col: this.grid.col };
+      },
+      { capture: true, signal: view.signal },
+    );
     view.onResize((width) => {
       if (width > 0 && width !== this.width) {
         this.width = width;
@@ -336,17 +478,26 @@ export class Board {
       hover: (cell, event) => {
         this.hover(this.row(cell.row), cell.col, event.clientX, event.clientY);
       },
-      leave: () => this.tip.leave(),
+      leave: () => {
+        this.tip.leave();
+        view.hover(null);
+      },
       panned: () => {
         this.tip.hide();
-        this.draw();
+        this.moving();
       },
+      brushes: (event) => this.marks && (event.shiftKey || this.slice.state.drag === "brush"),
+      brush: (from, to) => this.brush(from, to),
+      edge: (x, y, event) => this.hoverBar(x, y, event),
       zoom: (factor, x, y) => this.zoom(factor, x, y),
-      click: (cell, count) => {
+      click: (cell, count, event) => {
+        this.anchor = null;
         this.pointing = true;
         this.grid.focus(cell.row, cell.col);
         this.pointing = false;
-        if (count < 2) this.open(this.row(cell.row), cell.col);
+        const outlines = event.altKey || this.slice.state.drag === "outline";
+        if (outlines && this.marks) this.outline(this.row(cell.row), cell.col);
+        else if (count < 2) this.open(this.row(cell.row), cell.col);
         else if (count === 2) this.ablation.toggle(this.row(cell.row), cell.col);
       },
     });

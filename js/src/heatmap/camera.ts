@@ -86,6 +86,32 @@ export class Camera {
     return row >= 0 && row < this.rows && col >= 0 && col < this.cols ? { row, col } : null;
   }
 
+  /** The cell under a point, or the one nearest to it. */
+  nearest(x: number, y: number): { row: number; col: number } {
+    const within = (at: number, [from, to]: readonly [number, number]) =>
+      Math.max(from, Math.min(to - 1, Math.floor(at)));
+    const { rows, cols } = this.visible;
+    return {
+      row: within(this.top + y / this.ch, rows),
+      col: within(this.left + x / this.cw, cols),
+    };
+  }
+
+  whole(): void {
+    Object.assign(this, this.fitted, { left: 0, top: 0 });
+  }
+
+  /** Shows rows and columns from and to, as far as the least and greatest zoom allow. */
+  show(rows: readonly [number, number], cols: readonly [number, number]): void {
+    const limit = (least: number, size: number, [from, to]: readonly [number, number]) =>
+      Math.min(Math.max(64, least), Math.max(least, size / Math.max(0.5, to - from)));
+    this.cw = limit(this.fitted.cw, this.width, cols);
+    this.ch = limit(this.fitted.ch, this.height, rows);
+    this.left = cols[0];
+    this.top = rows[0];
+    this.clamp();
+  }
+
   box(row: number, col: number) {
     return {
       x: (col - this.left) * this.cw,
@@ -102,7 +128,7 @@ export class Camera {
     };
   }
 
-  /** Cells per pixel, as a power of two, so that no more than a pixel is asked for. */
+  /** Cells per pixel, as a power of two, so that an overview moves no more dots than it has room for. */
   get steps(): { row_step: number; col_step: number } {
     return { row_step: stepFor(this.ch), col_step: stepFor(this.cw) };
   }
@@ -138,6 +164,6 @@ function span(start: number, length: number, size: number): [number, number] {
 
 function stepFor(pixels: number): number {
   let step = 1;
-  while (pixels * step * (globalThis.devicePixelRatio || 1) < 0.75 && step < 1 << 20) step *= 2;
+  while (pixels * step < 0.8 && step < 1 << 20) step *= 2;
   return step;
 }

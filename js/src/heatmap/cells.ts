@@ -21,6 +21,8 @@ export interface CellKind {
   hover?(row: number, col: number): (readonly [string, string])[] | null;
   /** After a cell was selected by click or Enter. */
   open?(row: number, col: number): void;
+  /** Whether drags brush and cells can be outlined; true when left out. */
+  marks?: boolean;
   /** Controls in the place of rows, columns and scale. */
   controls?(): HTMLElement[];
   /** Further keys; true for those that were used. */

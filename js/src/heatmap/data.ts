@@ -13,13 +13,22 @@ export interface RangeInfo {
   trim_high: number;
   nan: number;
   inf: number;
+  minus_inf: number;
+  masked: number;
   signed: boolean;
 }
 
 export interface Answer {
   values: NdArray;
   range: RangeInfo;
+  /** Cells that hold nothing that counts. */
+  mask?: NdArray;
   [name: string]: unknown;
+}
+
+interface Exact {
+  value: number;
+  names?: Record<string, string>;
 }
 
 export interface Found {
@@ -31,12 +40,16 @@ export interface Found {
 
 export class Data {
   private readonly tiles: Tiles<Answer>;
+  private readonly exacts = new Map<string, Exact>();
+  private asked = "";
+  private waiting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly view: View,
     private readonly slice: () => Slice,
-    changed: () => void,
+    private readonly changed: () => void,
   ) {
+    view.signal.addEventListener("abort", () => clearTimeout(this.waiting));
     this.tiles = new Tiles(
       (key, abort) => view.request<Answer>("tile", JSON.parse(key), { signal: abort }),
       { done: changed, failed: (error) => view.report(error, changed) },
@@ -46,6 +59,7 @@ export class Data {
   /** Forgets everything, and takes the tiles that came with the new spec. */
   revise(): void {
     this.tiles.clear();
+    this.exacts.clear();
     for (const { payload, ...answer } of this.view.first.tiles ?? []) {
       const { row, col, row_step, col_step } = payload;
       const key = this.key({ row, col, row_step, col_step });
@@ -74,6 +88,45 @@ export class Data {
   value(row: number, col: number): number | undefined {
     const at = this.answer(row, col);
     return at?.tile.values.data[at.r * (at.tile.values.shape[1] ?? 1) + at.c];
+  }
+
+  masked(row: number, col: number): boolean {
+    const at = this.answer(row, col);
+    return !!at?.tile.mask?.data[at.r * (at.tile.values.shape[1] ?? 1) + at.c];
+  }
+
+  /** The value of the dot that an overview shows for a cell. */
+  pooled(row: number, col: number, refs: readonly TileRef[]): number | undefined {
+    const first = refs[0];
+    if (!first) return undefined;
+    const { row_step, col_step } = first;
+    const [r, c] = [Math.floor(row / row_step), Math.floor(col / col_step)];
+    const ref = { row: Math.floor(r / TILE), col: Math.floor(c / TILE), row_step, col_step };
+    const tile = this.tile(ref)?.values;
+    return tile?.data[(r % TILE) * (tile.shape[1] ?? 1) + (c % TILE)];
+  }
+
+  /** The exact value of a cell that is only known pooled: asked for once the pointer rests on it. */
+  exact(row: number, col: number): Exact | undefined {
+    const slice = this.slice();
+    const { row_step, col_step, ...what } = slice.payload({ row, col, row_step: 1, col_step: 1 });
+    const key = JSON.stringify(what);
+    const known = this.exacts.get(key);
+    if (known || slice.spec.finest || key === this.asked) return known;
+    this.asked = key;
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => {
+      this.view.request<Exact>("cell", what).then(
+        (found) => {
+          if (this.exacts.size > 500) this.exacts.clear();
+          this.exacts.set(key, { ...found, value: Number(found.value) });
+          this.asked = "";
+          this.changed();
+        },
+        (error) => this.view.report(error),
+      );
+    }, 80);
+    return undefined;
   }
 
   private key(ref: TileRef): string {

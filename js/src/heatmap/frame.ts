@@ -5,6 +5,7 @@ import {
   FONT,
   type Gutter,
   type Highlights,
+  paintHover,
   paintLabels,
   paintScroll,
   paintSelection,
@@ -18,6 +19,9 @@ export interface Frame extends Picture {
   gutter: Gutter;
   palette: Palette;
   selected: Highlights;
+  hovered: Highlights;
+  /** Drawn outside the cells. */
+  edges?: ((ctx: CanvasRenderingContext2D) => void) | undefined;
   /** Drawn over the cells, clipped to the plot. */
   overlay?: ((ctx: CanvasRenderingContext2D) => void) | undefined;
 }
@@ -25,17 +29,20 @@ export interface Frame extends Picture {
 export function paintFrame(canvas: Hidpi, frame: Frame): void {
   const { camera, gutter, slice, palette, selected } = frame;
   const bottom = gutter.bottom + 16;
-  const ctx = canvas.resize(gutter.left + camera.width + 1, camera.height + bottom);
+  const width = gutter.left + camera.width + gutter.right + 1;
+  const height = gutter.top + camera.height + bottom;
+  const ctx = canvas.resize(width, height);
   if (!ctx) return;
-  ctx.clearRect(0, 0, gutter.left + camera.width + 2, camera.height + bottom);
+  ctx.clearRect(0, 0, width + 1, height);
   ctx.save();
-  ctx.translate(gutter.left, 0);
+  ctx.translate(gutter.left, gutter.top);
   ctx.save();
   ctx.beginPath();
   ctx.rect(0, 0, camera.width, camera.height);
   ctx.clip();
   paintCells(ctx, frame);
   paintMarks(ctx, frame);
+  paintHover(ctx, camera, frame.hovered, palette);
   frame.overlay?.(ctx);
   ctx.restore();
   ctx.strokeStyle = palette.line;
@@ -44,6 +51,7 @@ export function paintFrame(canvas: Hidpi, frame: Frame): void {
   ctx.strokeRect(0.5, 0.5, across - 1, camera.height - 1);
   paintSelection(ctx, camera, selected, palette);
   paintScroll(ctx, camera, palette);
+  frame.edges?.(ctx);
   const { labels } = slice.spec;
   const rows = { dim: slice.rows, labels: labels[slice.rows] };
   const cols = { dim: slice.cols, labels: labels[slice.cols] };
@@ -52,7 +60,9 @@ export function paintFrame(canvas: Hidpi, frame: Frame): void {
   ctx.fillStyle = palette.muted;
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  const axes = slice.rows ? `${slice.rows} ↕   ${slice.cols} ↔` : `${slice.cols} ↔`;
+  const axes = [slice.rows && `${slice.rows} ↕`, slice.cols && `${slice.cols} ↔`]
+    .filter(Boolean)
+    .join("   ");
   ctx.fillText(axes, 0, camera.height + bottom - 3);
   ctx.restore();
 }

@@ -21,6 +21,9 @@ export interface HeatmapSpec extends CommonSpec {
   quantity: string;
   selects: Record<string, keyof SelectionValue>;
   targets: Target[];
+  note?: string;
+  /** Exported pages: the reductions that they hold. */
+  reductions?: string[];
   flip: boolean;
   channels?: [string, string][];
   sites?: string[];
@@ -36,6 +39,9 @@ export interface HeatmapState {
   scale?: "slice" | "trim" | "all";
   pool?: "max" | "mean";
   channel?: string;
+  bars?: string;
+  /** What a drag does. */
+  drag?: "move" | "brush" | "outline";
 }
 
 export type Place = Record<string, number>;
@@ -61,7 +67,7 @@ export class Slice {
   }
 
   get nCols(): number {
-    return this.spec.sizes[this.cols] ?? 1;
+    return this.cols ? (this.spec.sizes[this.cols] ?? 1) : 1;
   }
 
   get at(): Place {
@@ -88,7 +94,10 @@ export class Slice {
 
   /** Indices of all dims at a data cell. */
   place(row: number, col: number): Place {
-    return { ...this.at, ...(this.rows ? { [this.rows]: row } : {}), [this.cols]: col };
+    const place = { ...this.at };
+    if (this.rows) place[this.rows] = row;
+    if (this.cols) place[this.cols] = col;
+    return place;
   }
 
   /** The model's own number of a dim's entry; null where it has none (the embedding's row). */
@@ -122,8 +131,25 @@ export class Slice {
 
   describe(row: number, col: number): string {
     const { labels } = this.spec;
-    const parts = this.rows ? [entry(this.rows, row, labels[this.rows])] : [];
-    return [...parts, entry(this.cols, col, labels[this.cols])].join(", ");
+    const shown = [
+      [this.rows, row],
+      [this.cols, col],
+    ] as const;
+    const parts = shown.filter(([dim]) => dim).map(([dim, i]) => entry(dim, i, labels[dim]));
+    return parts.join(", ") || this.spec.title;
+  }
+
+  /** The cells of this slice among revealed keys. */
+  revealed(keys: readonly string[]): [row: number, col: number][] {
+    return keys
+      .map((key) => key.split("@")[0]?.split(",").map(Number) as [number, number])
+      .filter(([row, col], i) => this.key(row, col) === keys[i]);
+  }
+
+  /** What "predict, then reveal" calls a cell. */
+  key(row: number, col: number): string {
+    const slice = this.free.map((dim) => `${dim}=${this.at[dim]}`).join("&");
+    return `${row},${col}${slice && `@${slice}`}`;
   }
 
   get targets(): Target[] {

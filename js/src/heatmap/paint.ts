@@ -16,14 +16,25 @@ export interface Picture {
   /** Text of a cell in place of its number. */
   word?: ((row: number, col: number) => string | undefined) | undefined;
   changed?: ((row: number, col: number) => boolean) | undefined;
+  masked?: ((row: number, col: number) => boolean) | undefined;
+  /** Tiles of another zoom that stand in for those under way. */
+  under?: readonly TileRef[] | undefined;
+  /** While cells are hidden: whether this one is, and those that were revealed. */
+  veil?: { covers(row: number, col: number): boolean; revealed: readonly Cell[] } | undefined;
 }
+
+type Cell = readonly [row: number, col: number];
 
 const images = new WeakMap<NdArray, { key: string; canvas: HTMLCanvasElement }>();
 
 export function paintCells(ctx: CanvasRenderingContext2D, picture: Picture): void {
   const { camera, scale } = picture;
   ctx.imageSmoothingEnabled = false;
-  for (const ref of picture.refs) {
+  if (picture.veil) {
+    paintVeil(ctx, picture, picture.veil.revealed);
+    return;
+  }
+  for (const ref of [...(picture.under ?? []), ...picture.refs]) {
     const tile = picture.tile(ref);
     if (!tile) continue;
     const [rows = 1, cols = 1] = tile.shape;
@@ -45,6 +56,39 @@ export function paintCells(ctx: CanvasRenderingContext2D, picture: Picture): voi
       tall * camera.ch,
     );
   }
+}
+
+function paintVeil(
+  ctx: CanvasRenderingContext2D,
+  picture: Picture,
+  revealed: readonly Cell[],
+): void {
+  const { camera, scale } = picture;
+  ctx.fillStyle = `rgb(${scale.palette.missing.join(",")})`;
+  ctx.fillRect(0, 0, camera.cols * camera.cw, camera.rows * camera.ch);
+  for (const [row, col] of revealed) {
+    const value = picture.value(row, col);
+    if (value === undefined) continue;
+    const { x, y, width, height } = camera.box(row, col);
+    ctx.fillStyle = scale.css(value);
+    ctx.fillRect(x, y, width, height);
+  }
+  if (camera.cw < 8 || camera.ch < 8) return;
+  ctx.strokeStyle = scale.palette.background;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  const { rows, cols } = camera.visible;
+  for (let row = rows[0]; row <= rows[1]; row++) {
+    const y = Math.round(camera.box(row, 0).y) + 0.5;
+    ctx.moveTo(0, y);
+    ctx.lineTo(camera.width, y);
+  }
+  for (let col = cols[0]; col <= cols[1]; col++) {
+    const x = Math.round(camera.box(0, col).x) + 0.5;
+    ctx.moveTo(x, 0);
+    ctx.lineTo(x, camera.height);
+  }
+  ctx.stroke();
 }
 
 function imageOf(tile: NdArray, scale: Scale, flip: boolean): HTMLCanvasElement {
@@ -93,7 +137,12 @@ export function paintMarks(ctx: CanvasRenderingContext2D, picture: Picture): voi
       const value = picture.value(row, col);
       if (value === undefined) continue;
       const box = camera.box(row, col);
-      const mark = scale.mark(value);
+      if (picture.veil?.covers(row, col)) {
+        ctx.fillStyle = scale.palette.muted;
+        if (cw >= 12 && ch >= 12) ctx.fillText("?", box.x + cw / 2, box.y + ch / 2);
+        continue;
+      }
+      const mark = picture.masked?.(row, col) ? "masked" : scale.mark(value);
       const ink = Number.isNaN(value) ? scale.palette.text : scale.ink(value);
       ctx.fillStyle = ink;
       const word = picture.word?.(row, col);

@@ -1,4 +1,5 @@
-// Pointer and wheel over the plot: hover, click, drag to pan, Ctrl + wheel to zoom.
+// Pointer and wheel over the plot: hover, click, drag to pan or (with Shift) to brush, Ctrl + wheel
+// to zoom.
 import type { View } from "../core/view.js";
 import type { Camera } from "./camera.js";
 
@@ -13,8 +14,13 @@ export interface PointerActs {
   leave(): void;
   panned(): void;
   zoom(factor: number, x: number, y: number): void;
+  /** Whether a drag that begins with this event brushes. */
+  brushes(event: PointerEvent): boolean;
+  brush(from: Cell, to: Cell): void;
+  /** A point beside the cells; true where something is there. */
+  edge(x: number, y: number, event: PointerEvent): boolean;
   /** `count` is 2 for the second click of a double click. */
-  click(cell: Cell, count: number): void;
+  click(cell: Cell, count: number, event: MouseEvent): void;
 }
 
 export function listenToPointer(
@@ -28,33 +34,45 @@ export function listenToPointer(
     const frame = plot.getBoundingClientRect();
     return { x: event.clientX - frame.left, y: event.clientY - frame.top };
   };
-  let from: { x: number; y: number; moved: boolean } | undefined;
+  let from: { x: number; y: number; moved: boolean; brush: Cell | null } | undefined;
 
   const down = (event: PointerEvent) => {
-    if (event.button === 0) from = { ...point(event), moved: false };
+    if (event.button !== 0) return;
+    const { x, y } = point(event);
+    const brush = acts.brushes(event) ? acts.camera().cellAt(x, y) : null;
+    from = { x, y, moved: false, brush };
   };
   const move = (event: PointerEvent) => {
     const { x, y } = point(event);
+    if (from?.brush && event.buttons & 1) {
+      if (!from.moved && Math.hypot(x - from.x, y - from.y) < 4) return;
+      if (!from.moved) stage.setPointerCapture(event.pointerId);
+      from.moved = true;
+      const to = acts.camera().nearest(x, y);
+      acts.brush(from.brush, to);
+      acts.hover(to, event);
+      return;
+    }
     if (from && event.buttons & 1 && acts.camera().overflows) {
       const far = Math.hypot(x - from.x, y - from.y) > 4;
       if (far && !from.moved) stage.setPointerCapture(event.pointerId);
       if (far || from.moved) {
         acts.camera().pan(x - from.x, y - from.y);
-        from = { x, y, moved: true };
+        from = { x, y, moved: true, brush: null };
         acts.panned();
         return;
       }
     }
     const cell = acts.camera().cellAt(x, y);
     if (cell) acts.hover(cell, event);
-    else acts.leave();
+    else if (!acts.edge(x, y, event)) acts.leave();
   };
   const click = (event: MouseEvent) => {
     const dragged = from?.moved;
     from = undefined;
     const { x, y } = point(event);
     const cell = acts.camera().cellAt(x, y);
-    if (cell && !dragged) acts.click(cell, event.detail);
+    if (cell && !dragged) acts.click(cell, event.detail, event);
   };
   const wheel = (event: WheelEvent) => {
     const { x, y } = point(event);

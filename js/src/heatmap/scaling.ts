@@ -15,6 +15,10 @@ export function scaleOf(palette: Palette, range: RangeInfo, slice: Slice): Scale
   return sequential(palette, low > 0 && low < 0.5 * high ? 0 : low, high);
 }
 
+export function poolWord(slice: Slice, signed: boolean): string {
+  return slice.state.pool === "mean" ? "mean" : signed ? "largest magnitude" : "maximum";
+}
+
 export function legendMarks(
   range: RangeInfo,
   slice: Slice,
@@ -24,12 +28,18 @@ export function legendMarks(
   const marks: string[] = [];
   if (range.signed) marks.push("symmetric about zero");
   if (state.scale === "all") marks.push("same scale on every slice");
-  if (state.scale === "trim") marks.push("middle 99 %; cells beyond have a marked corner");
-  if (range.nan) marks.push(`× ${range.nan.toLocaleString("en")} not a number`);
-  if (range.inf) marks.push(`∞ ${range.inf.toLocaleString("en")} infinite`);
+  if (state.scale === "trim") marks.push("middle 99 %; cells beyond have a marked corner ◥");
+  const count = (sign: string, n: number | undefined, what: string) => {
+    if (n) marks.push(`${sign} ${n.toLocaleString("en")} ${what}`);
+  };
+  count("×", range.nan, "not a number");
+  count("∞", range.inf, "infinite");
+  count("−∞", range.minus_inf, "minus infinite");
+  count("·", range.masked, "masked");
   if (steps.row_step * steps.col_step > 1) {
-    const how = state.pool === "mean" ? "mean" : range.signed ? "largest magnitude" : "maximum";
-    marks.push(`one dot is the ${how} of ${steps.row_step} × ${steps.col_step} cells`);
+    marks.push(
+      `one dot is the ${poolWord(slice, range.signed)} of ${steps.row_step} × ${steps.col_step} cells`,
+    );
   }
   return marks;
 }

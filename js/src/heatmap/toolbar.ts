@@ -2,6 +2,7 @@
 import { button, type Control, select, stepper } from "../core/controls.js";
 import { h } from "../core/dom.js";
 import type { View } from "../core/view.js";
+import { REDUCTIONS } from "./bars.js";
 import type { HeatmapState, Slice } from "./model.js";
 
 export interface ToolbarActs {
@@ -15,10 +16,13 @@ export interface ToolbarActs {
   more(): HTMLElement[];
 }
 
+const DEFAULTS: HeatmapState = { scale: "slice", pool: "max", bars: "", drag: "move" };
+
 export class Toolbar {
   private readonly steppers = new Map<string, Control<number>>();
   private readonly zoomOut: HTMLButtonElement;
   private readonly fitButton: HTMLButtonElement;
+  private readonly choices = new Map<keyof HeatmapState, Control<any>>();
   private key = "";
 
   constructor(
@@ -43,11 +47,13 @@ export class Toolbar {
       this.build(slice);
     }
     for (const [dim, control] of this.steppers) control.set(slice.at[dim] ?? 0);
+    for (const [name, control] of this.choices) control.set(slice.state[name] ?? DEFAULTS[name]);
   }
 
   private build(slice: Slice): void {
     const { spec } = slice;
     this.steppers.clear();
+    this.choices.clear();
     for (const dim of spec.frozen ? [] : slice.free) {
       const labels = spec.labels[dim];
       const go = (i: number) => this.acts.step(dim, i);
@@ -94,8 +100,33 @@ export class Toolbar {
       ["all", "all slices"],
     ] as const;
     const usable = slice.free.length && !spec.finest ? scales : scales.slice(0, 2);
-    const now = slice.state.scale ?? "slice";
-    parts.push(select("Scale", usable, now, (scale) => set({ scale })).el);
+    const choose = <K extends string>(
+      name: keyof HeatmapState,
+      label: string,
+      options: readonly (readonly [K, string])[],
+    ) => {
+      const now = (slice.state[name] ?? DEFAULTS[name]) as K;
+      const control = select(label, options, now, (value) => set({ [name]: value }));
+      this.choices.set(name, control);
+      parts.push(control.el);
+    };
+    choose("scale", "Scale", usable);
+    if (slice.nRows * slice.nCols > 100_000 && !spec.finest) {
+      choose("pool", "Dots", [
+        ["max", "largest"],
+        ["mean", "mean"],
+      ]);
+    }
+    const kept = spec.reductions;
+    const bars = REDUCTIONS.filter(([how]) => !how || !kept || kept.includes(how));
+    if (bars.length > 1 && spec.dims.length) choose("bars", "Bars", bars);
+    if (spec.dims.length) {
+      choose("drag", "Mouse", [
+        ["move", "moves"],
+        ["brush", "brushes"],
+        ["outline", "outlines"],
+      ]);
+    }
     return parts;
   }
 }

@@ -12,9 +12,11 @@ export default defineView(
     modes: true,
     keys: [
       ["← ↑ → ↓", "move from cell to cell; Home, End, Page up, Page down go further"],
-      ["Enter", "select the cell in every view"],
+      ["Enter", "select the cell in every view (also a click)"],
       ["Space", "ablate what the cell stands for, or restore it (also a double click)"],
       ["+ − 0", "zoom in, out, fit (also Ctrl + wheel); drag to move"],
+      ["Shift + arrows", "brush a rectangle (also Shift + drag); Delete takes it away"],
+      ["o", "outline the cell, or take the outline away (also Alt + click)"],
       ["[ ]", "previous and next slice"],
       ["Esc", "leave the grid"],
     ],
