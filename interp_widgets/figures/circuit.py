@@ -149,7 +149,7 @@ def _draw_edges(
         )
         strength = abs(scores[i]) / top
         negative = scores[i] < 0
-        ax.add_patch(
+        ax.add_artist(
             PathPatch(
                 path,
                 fill=False,
@@ -172,7 +172,7 @@ def _draw_node(
     style: Style,
 ) -> None:
     (x, y), width, height = at, box, BOX[1]
-    ax.add_patch(
+    ax.add_artist(
         FancyBboxPatch(
             (x - width / 2, y - height / 2),
             width,
@@ -189,15 +189,16 @@ def _draw_node(
     if name.startswith("a"):
         layer, head = name[1:].split(".h")
         label = f"{layer}.{head}"
-        for port in PORTS.values():
-            ax.plot(
-                [x + box * port],
-                [y - height / 2],
-                marker="|",
-                markersize=2.2,
-                color="#222222",
-                zorder=3,
-            )
+        ports = Line2D(
+            [x + box * port for port in PORTS.values()],
+            [y - height / 2] * len(PORTS),
+            marker="|",
+            markersize=2.2,
+            color="#222222",
+            linewidth=0,
+            zorder=3,
+        )
+        ax.add_artist(ports)
     ax.text(x, y, label, ha="center", va="center", fontsize=size, color=ink_on(face), zorder=4)
 
 
@@ -228,7 +229,7 @@ def _legend(
     figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=3,
+        ncols=3 if style.width > 3.2 else 2,
         fontsize=style.small,
         handlelength=1.6,
         columnspacing=1.2,

@@ -11,7 +11,6 @@ from typing import Any
 
 import matplotlib.figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.text import Text
 
 from interp_widgets.figures.screen import Words
 
@@ -30,13 +29,24 @@ def note(figure: matplotlib.figure.Figure, families: Iterable[str]) -> str | Non
 
 
 def _characters(figure: Any) -> set[str]:
-    found: set[str] = set()
-    for artist in figure.findobj(lambda a: isinstance(a, Text | Words), include_self=False):
-        words = artist.words if isinstance(artist, Words) else [artist.get_text()]
-        for word in words:
-            if not word.isascii():
-                found.update(word)
-    return found
+    return {c for word in _strings(figure) if not word.isascii() for c in word}
+
+
+def _strings(figure: Any) -> Iterator[str]:
+    """Yield what is written, without asking axes for tick labels they have not made yet."""
+    texts = [*figure.texts, *(t for legend in figure.legends for t in legend.get_texts())]
+    for ax in figure._localaxes:  # noqa: SLF001
+        texts += [*ax.texts, ax.title, ax.xaxis.label, ax.yaxis.label]
+        if ax.get_legend() is not None:
+            texts += ax.get_legend().get_texts()
+        for words in ax.artists:
+            if isinstance(words, Words):
+                yield from words.words
+        for axis in (ax.xaxis, ax.yaxis):
+            yield from getattr(axis.get_major_formatter(), "seq", ())
+    yield from (text.get_text() for text in texts)
+    for part in figure.subfigs:
+        yield from _strings(part)
 
 
 @lru_cache(maxsize=8192)
