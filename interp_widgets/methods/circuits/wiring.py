@@ -128,20 +128,8 @@ class Wiring:
         return normed
 
     def read_weights(self, layer: int) -> dict[str, tuple[Tensor, Tensor | None]]:
-        """Return of each slot the matrix ``[head, d_model, d_head]`` and bias ``[head, d_head]``.
-
-        Under grouped-query attention k and v are repeated for each query head.
-        """
-        attention = self.layers[layer].attention
-        found: dict[str, tuple[Tensor, Tensor | None]] = {}
-        for j, path in enumerate(attention.projections):
-            module = self.module(path)
-            weights = attention.split(j, attention.widen(j, matrix(module).detach()))
-            bias = getattr(module, "bias", None)
-            biases = {} if bias is None else attention.split(j, attention.widen(j, bias.detach()))
-            for slot, weight in weights.items():
-                found[slot] = weight.transpose(0, 1), biases.get(slot)
-        return found
+        """Return the matrices and biases of a layer, see :func:`projections_of`."""
+        return projections_of(self.root, self.layers[layer].attention)
 
     def head_outputs(self, layer: int, z: Tensor) -> Tensor:
         """Return what each head writes: ``[head, batch, position, d_model]``.
@@ -173,6 +161,24 @@ class Wiring:
         scale = (self.norm(attention.output_norm, total) * shaped).sum(-1, keepdim=True)
         scale = scale / (shaped * shaped).sum(-1, keepdim=True).clamp_min(1e-30)
         return outputs * gain * scale
+
+
+def projections_of(
+    root: nn.Module, attention: Attention
+) -> dict[str, tuple[Tensor, Tensor | None]]:
+    """Return of each slot the matrix ``[head, d_model, d_head]`` and bias ``[head, d_head]``.
+
+    Under grouped-query attention k and v are repeated for each query head.
+    """
+    found: dict[str, tuple[Tensor, Tensor | None]] = {}
+    for j, path in enumerate(attention.projections):
+        module = root.get_submodule(path)
+        weights = attention.split(j, attention.widen(j, matrix(module).detach()))
+        bias = getattr(module, "bias", None)
+        biases = {} if bias is None else attention.split(j, attention.widen(j, bias.detach()))
+        for slot, weight in weights.items():
+            found[slot] = weight.transpose(0, 1), biases.get(slot)
+    return found
 
 
 def matrix(module: nn.Module) -> Tensor:
@@ -222,14 +228,14 @@ def _find(session: Session, prompt: Prompt) -> Wiring:
         raise CircuitError(
             f"{name} has no blocks of attention and MLP, so it has no graph of edges"
         )
-    found = _read(session, prompt)
+    found = read_places(session, prompt)
     layers = tuple(_layer(session, i, found) for i in range(anatomy.n_layers))
     wiring = Wiring(anatomy.root, layers, _ending(session, found))
     _check_heads(session, wiring, found)
     return wiring
 
 
-def _read(session: Session, prompt: Prompt) -> Captured:
+def read_places(session: Session, prompt: Prompt) -> Captured:
     """Read every place that may matter, in one forward pass."""
     anatomy = session.anatomy
     wanted: dict[Location, None] = {}
@@ -241,7 +247,7 @@ def _read(session: Session, prompt: Prompt) -> Captured:
             wanted[Location(path, "output")] = None
         for site in ("resid_pre", "resid_post", "attn_out", "mlp_out"):
             if site in block.places:
-                wanted[_reading_copy(block.places[site])] = None
+                wanted[reading_copy(block.places[site])] = None
         wanted[anatomy.locate("v", i)] = None
     for end in (anatomy.final_norm, anatomy.unembed):
         if end is not None:
@@ -261,7 +267,7 @@ def first(value: Any) -> Tensor:
     return tensor
 
 
-def _reading_copy(place: Location) -> Location:
+def reading_copy(place: Location) -> Location:
     return Location(place.path, place.port, place.index)
 
 
@@ -281,7 +287,7 @@ def _matrices(session: Session, block: Block) -> list[str]:
     return sorted(paths, key=lambda path: anatomy.order(Location(path, "output")))
 
 
-def _close(a: Tensor | None, b: Tensor | None) -> bool:
+def close(a: Tensor | None, b: Tensor | None) -> bool:
     if a is None or b is None or a.shape != b.shape:
         return False
     limit = TOLERANCE.get(b.dtype, COARSE) * float(b.abs().max().clamp_min(1e-6))
@@ -292,45 +298,57 @@ def _layer(session: Session, i: int, found: Captured) -> Layer:
     anatomy, block = session.anatomy, session.anatomy.blocks[i]
     name = f"layer {i} of {type(anatomy.root).__name__}"
 
-    def at(path: str, port: Literal["input", "output"]) -> Tensor | None:
-        return found.get(Location(path, port))
-
-    places = {site: _reading_copy(place) for site, place in block.places.items()}
+    places = {site: reading_copy(place) for site, place in block.places.items()}
     before, attn_out = found[places["resid_pre"]], found[places["attn_out"]]
     total = before + attn_out
     mlp_out = found[places["mlp_out"]] if "mlp_out" in places else None
-    if not _close(total if mlp_out is None else total + mlp_out, found[places["resid_post"]]):
+    if not close(total if mlp_out is None else total + mlp_out, found[places["resid_post"]]):
         raise CircuitError(
             f"{name} does not simply add what attention and MLP write to the residual stream, "
             "so edges have no meaning; use iw.patching"
         )
-    projections = _matrices(session, block)
-    layout = _layout(session, i, projections, found, name)
-    norm = _norm_between(block, found, before, at(projections[0], "input"))
-    if norm == "":
-        raise CircuitError(
-            f"{name}: its attention reads something else than the normed residual stream"
-        )
-    facts = anatomy.attention(i)
-    output = str(block.output_projection)
-    attention = Attention(
-        path=str(block.attention),
-        norm=norm,
-        projections=tuple(projections),
-        layout=layout,
-        output=output,
-        output_norm=None if places["attn_out"].path == output else places["attn_out"].path,
-        heads=facts.heads,
-        kv_heads=facts.kv_heads,
-        d_head=facts.d_head,
-    )
+    attention = read_attention(session, i, found)
     _check_group(session, attention, name)
     if attention.output_norm not in (None, *block.norms):
         attention = _plain_output(attention, found, attn_out, name)
     mlp = None
     if mlp_out is not None:
-        mlp = _mlp_reading(block, found, before if block.parallel else total, norm, name)
+        mlp = _mlp_reading(block, found, before if block.parallel else total, attention.norm, name)
     return Layer(places["resid_pre"], attention, mlp, places.get("mlp_out"))
+
+
+def read_attention(session: Session, i: int, found: Captured) -> Attention:
+    """Say how a layer's heads read and write.
+
+    Raises
+    ------
+    CircuitError
+        When its attention reads something else than the normed residual stream, or how it makes q,
+        k and v is not known.
+    """
+    anatomy, block = session.anatomy, session.anatomy.blocks[i]
+    name = f"layer {i} of {type(anatomy.root).__name__}"
+    projections = _matrices(session, block)
+    layout = _layout(session, i, projections, found, name)
+    before = found[reading_copy(block.places["resid_pre"])]
+    norm = norm_between(block, found, before, found.get(Location(projections[0], "input")))
+    if norm == "":
+        raise CircuitError(
+            f"{name}: its attention reads something else than the normed residual stream"
+        )
+    facts = anatomy.attention(i)
+    output, written = str(block.output_projection), block.places["attn_out"].path
+    return Attention(
+        path=str(block.attention),
+        norm=norm,
+        projections=tuple(projections),
+        layout=layout,
+        output=output,
+        output_norm=None if written == output else written,
+        heads=facts.heads,
+        kv_heads=facts.kv_heads,
+        d_head=facts.d_head,
+    )
 
 
 def _check_group(session: Session, attention: Attention, name: str) -> None:
@@ -351,19 +369,17 @@ def _plain_output(attention: Attention, found: Captured, attn_out: Tensor, name:
     """Accept a module around the output projection (BERT-like wrappers) that changes nothing."""
     from dataclasses import replace
 
-    if not _close(found.get(Location(attention.output, "output")), attn_out):
+    if not close(found.get(Location(attention.output, "output")), attn_out):
         raise CircuitError(f"{name}: something unknown happens to what its attention writes")
     return replace(attention, output_norm=None)
 
 
-def _norm_between(
-    block: Block, found: Captured, before: Tensor, after: Tensor | None
-) -> str | None:
+def norm_between(block: Block, found: Captured, before: Tensor, after: Tensor | None) -> str | None:
     """Return the norm from ``before`` to ``after``; None when they are equal, "" if unknown."""
-    if _close(after, before):
+    if close(after, before):
         return None
     for path in block.norms:
-        if _close(found[Location(path, "output")], after) and _close(
+        if close(found[Location(path, "output")], after) and close(
             found[Location(path, "input")], before
         ):
             return path
@@ -375,11 +391,11 @@ def _mlp_reading(
 ) -> Reading:
     """Say where the MLP's own reading of the residual stream can be replaced."""
     entry = found.get(Location(str(block.mlp), "input")) if block.mlp else None
-    norm = _norm_between(block, found, stream, entry)
+    norm = norm_between(block, found, stream, entry)
     if norm is None:
         return Reading(Location(str(block.mlp), "input"))
     if norm == "":  # the MLP has no module of its own around it (OPT, ViT): take the norm before
-        after = [n for n in block.norms if _close(found[Location(n, "input")], stream)]
+        after = [n for n in block.norms if close(found[Location(n, "input")], stream)]
         norm = next((n for n in after if n != attention_norm), "")
         if norm == "":
             raise CircuitError(
@@ -406,7 +422,7 @@ def _layout(session: Session, i: int, projections: list[str], found: Captured, n
         trial = Attention(
             "", None, tuple(projections), layout, "", None, counts[0], counts[1], facts.d_head
         )
-        if _close(trial.split(len(outputs) - 1, outputs[-1])["v"], v):
+        if close(trial.split(len(outputs) - 1, outputs[-1])["v"], v):
             return layout
     shapes = ", ".join(
         f"{p.rpartition('.')[2]} → {o.shape[-1]}" for p, o in zip(projections, outputs, strict=True)
@@ -419,9 +435,9 @@ def _layout(session: Session, i: int, projections: list[str], found: Captured, n
 
 def _ending(session: Session, found: Captured) -> Reading:
     anatomy = session.anatomy
-    last = found[_reading_copy(anatomy.blocks[-1].places["resid_post"])]
+    last = found[reading_copy(anatomy.blocks[-1].places["resid_post"])]
     for path in (anatomy.final_norm, anatomy.unembed):
-        if path is not None and _close(found[Location(path, "input")], last):
+        if path is not None and close(found[Location(path, "input")], last):
             return Reading(Location(path, "input"))
     raise CircuitError(
         "the way from the last residual to the logits is not known in "
@@ -437,7 +453,7 @@ def _check_heads(session: Session, wiring: Wiring, found: Captured) -> None:
         bias = getattr(wiring.module(attention.output), "bias", None)
         if bias is not None and attention.output_norm is None:
             total = total + bias
-        if not _close(total, found[_reading_copy(session.anatomy.blocks[i].places["attn_out"])]):
+        if not close(total, found[reading_copy(session.anatomy.blocks[i].places["attn_out"])]):
             raise CircuitError(
                 f"layer {i} of {type(wiring.root).__name__}: what its heads write does not add up "
                 "to what its attention writes"
