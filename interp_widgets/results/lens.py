@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -188,7 +188,7 @@ class LensResult(Result):
         layers, columns = range(len(self.layers)), range(len(self.tokens))
         return self._frame(list(layers), list(columns))
 
-    def at(self, selection: dict[str, Any]) -> pd.DataFrame:
+    def at(self, selection: Mapping[str, Any]) -> pd.DataFrame:
         """Return the cells of the selected layer and token."""
         layer, token = selection.get("layer"), selection.get("token")
         rows, cols = range(len(self.layers)), range(len(self.tokens))

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from interp_widgets.results.base import Result
+from interp_widgets.results.base import Result, to_numpy
+from interp_widgets.results.channels import By, matching, measured, ordered
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+Normalisation = Literal["none", "max", "sum"]
+
+NORMALISED = {
+    "none": "",
+    "max": "divided by the largest magnitude",
+    "sum": "divided by the sum of magnitudes",
+}
+"""How a reader is told of each normalisation."""
 
 
 class TokensResult(Result):
     """Values on tokens, shown as coloured text.
 
     ``arrays["values"]`` is ``[channel, position]``; ``meta`` has ``tokens``, ``channels`` (names),
-    ``quantity``, ``signed``, for attributions ``target`` (what is explained) and ``method``, and
-    ``note``, a warning that belongs to the numbers.
+    ``quantity``, ``signed``, for attributions ``target`` (what is explained) and ``method``;
+    ``targets``, where each channel explains a token of the text: their positions; and ``note``, a
+    warning that belongs to the numbers.
 
     Examples
     --------
@@ -34,6 +47,9 @@ class TokensResult(Result):
         channels = self.meta.setdefault("channels", [str(i) for i in range(values.shape[0])])
         if len(channels) != values.shape[0]:
             raise ValueError(f"{len(channels)} channel names for {values.shape[0]} channels")
+        targets = self.meta.get("targets")
+        if targets is not None and len(targets) != values.shape[0]:
+            raise ValueError(f"{len(targets)} targets for {values.shape[0]} channels")
         if len(self.meta["tokens"]) != values.shape[1]:
             raise ValueError(f"{len(self.meta['tokens'])} tokens for {values.shape[1]} positions")
 
@@ -62,20 +78,91 @@ class TokensResult(Result):
         """Whether zero is the middle of the colour scale."""
         return bool(self.meta.get("signed", bool((self.arrays["values"] < 0).any())))
 
+    @property
+    def targets(self) -> list[int] | None:
+        """Positions of the tokens that the channels explain, in an attribution matrix."""
+        found = self.meta.get("targets")
+        return None if found is None else [int(i) for i in found]
+
+    def channel(self, name: int | str) -> int:
+        """Return the index of a channel given by name or index.
+
+        Raises
+        ------
+        ValueError
+            When there is none.
+        """
+        channels = self.meta["channels"]
+        if isinstance(name, str):
+            if name not in channels:
+                some = ", ".join(channels[:20])
+                raise ValueError(f"there is no channel {name!r}; there are {some}")
+            return int(channels.index(name))
+        if not 0 <= name < len(channels):
+            raise ValueError(f"there is no channel {name}; there are {len(channels)}, from 0")
+        return int(name)
+
+    def normalised(self, channel: int, how: Normalisation = "none") -> np.ndarray:
+        """Return one channel's values ``[position]``, divided as a reader asks for.
+
+        Parameters
+        ----------
+        channel
+            Index of the channel.
+        how
+            ``"none"``; ``"max"``: by the largest magnitude, so that it becomes 1; ``"sum"``: by the
+            sum of magnitudes, so that these add up to 1. NaN and infinity do not count.
+        """
+        values = to_numpy(self.arrays["values"][channel]).astype(np.float64)
+        return values / divisor(values, how)
+
+    def top(
+        self, by: By = "max", n: int = 20, token: int = 0, query: str = ""
+    ) -> list[tuple[str, float]]:
+        """Return the n channels that are largest, with their number.
+
+        Parameters
+        ----------
+        by
+            ``"max"``, ``"magnitude"``, ``"mean"``, ``"variance"`` over positions, or ``"token"``.
+        n, token, query
+            How many; the position for ``by="token"``; text that their name must hold.
+
+        Examples
+        --------
+        >>> iw.neurons(prompt).top(by="token", token=9, n=5)
+        """
+        numbers = measured(self.arrays["values"], by, token)
+        among = matching(self.meta["channels"], query) if query else None
+        return [(self.meta["channels"][i], float(numbers[i])) for i in ordered(numbers, among)[:n]]
+
+    def at(self, selection: Mapping[str, Any]) -> pd.DataFrame:
+        """Return the values at the selected token (of every token while none is selected)."""
+        token = selection.get("token")
+        if token is None:
+            return self.frame()
+        if not 0 <= token < len(self.meta["tokens"]):
+            return self._frame(np.zeros(0, dtype=int))
+        return self._frame(np.array([token]))
+
     def frame(self) -> pd.DataFrame:
         """Return one row per channel and position."""
+        return self._frame(np.arange(len(self.tokens)))
+
+    def _frame(self, positions: np.ndarray) -> pd.DataFrame:
         import pandas as pd
 
-        values = self.numpy("values")
-        channel, position = np.indices(values.shape).reshape(2, -1)
-        return pd.DataFrame(
-            {
-                "channel": np.asarray(self.channels, dtype=object)[channel],
-                "position": position,
-                "token": np.asarray(self.tokens, dtype=object)[position],
-                "value": values.reshape(-1),
-            }
-        )
+        values = to_numpy(self.arrays["values"][:, positions])
+        channel, at = np.indices(values.shape).reshape(2, -1)
+        columns = {
+            "channel": np.asarray(self.channels, dtype=object)[channel],
+            "position": positions[at],
+            "token": np.asarray(self.tokens, dtype=object)[positions[at]],
+            "value": values.reshape(-1),
+        }
+        if self.targets is not None:
+            columns["target"] = np.asarray(self.targets)[channel]
+        return pd.DataFrame(columns)
 
     def text(self) -> str:
         """Say which tokens carry most, first channel first."""
@@ -85,3 +172,11 @@ class TokensResult(Result):
         target = f" for {self.meta['target']}" if self.meta.get("target") else ""
         note = f". Note: {self.meta['note']}" if self.meta.get("note") else ""
         return f"{self.title}: {self.quantity}{target}; largest: {top}{note}"
+
+
+def divisor(values: np.ndarray, how: str) -> float:
+    """Return what values are divided by; 1 where there is nothing to divide by."""
+    sizes = np.abs(values[np.isfinite(values)])
+    if how == "none" or not sizes.size:
+        return 1.0
+    return float(sizes.max() if how == "max" else sizes.sum()) or 1.0

@@ -136,6 +136,8 @@ class LensView(PlaneView, bundle="lens"):
         found: dict[str, Any] = {}
         state = {**self._start, **(self.state or {})}
         mode = state["mode"] if self.changed else "current"
+        if mode != "current":
+            return {}
         shape = len(result.layers), len(result.tokens)
         if max(shape) <= TILE:
             payload = self._payload(state)
@@ -147,7 +149,7 @@ class LensView(PlaneView, bundle="lens"):
         ids = sorted({i for group in state["pins"] for i, _ in group})
         known = {int(i) for i in result.numpy("pin_ids")} if "pin_ids" in result.arrays else set()
         small = len(ids) * shape[0] * shape[1] * 4 <= FIRST_BYTES
-        if ids and small and mode == "current" and (known >= set(ids) or result.tracker is None):
+        if ids and small and (known >= set(ids) or result.tracker is None):
             found["track"] = {"ids": ids, **self._track(ids, mode)}
         return found
 

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { bar, byMagnitude, rangeOf, ranges, share, total } from "../src/tokens/values.js";
+import { isSpecial, rightToLeft } from "../src/tokens/script.js";
+import {
+  bar,
+  byMagnitude,
+  divisor,
+  normalised,
+  rangeOf,
+  share,
+  total,
+} from "../src/tokens/values.js";
 
 describe("the range of the colours", () => {
   it("is symmetric about zero for signed values", () => {
@@ -11,11 +20,17 @@ describe("the range of the colours", () => {
     expect(rangeOf([], true)).toEqual({ low: -1, high: 1 });
     expect(rangeOf([0, 0], false)).toEqual({ low: 0, high: 1 });
   });
+});
 
-  it("is each channel's own or one for all", () => {
-    const values = [1, -2, 10, 4]; // 2 channels, 2 positions
-    expect(ranges(values, 2, 2, true, "channel").map((r) => r.high)).toEqual([2, 10]);
-    expect(ranges(values, 2, 2, true, "global").map((r) => r.high)).toEqual([10, 10]);
+describe("normalised values", () => {
+  it("are divided by their largest magnitude or by the sum of magnitudes, and the legend says so", () => {
+    const values = [1, -3, Number.NaN, Infinity];
+    expect(divisor(values, "none")).toBe(1);
+    expect(divisor(values, "max")).toBe(3);
+    expect(divisor(values, "sum")).toBe(4);
+    expect(divisor([0, 0], "sum")).toBe(1);
+    expect(normalised("sum", 4)).toBe("divided by the sum of magnitudes, 4");
+    expect(normalised("none", 1)).toBe("");
   });
 });
 
@@ -29,6 +44,19 @@ describe("bars", () => {
   it("have no length where there is no value, and stop at the edge", () => {
     expect(bar(Number.NaN, { low: 0, high: 1 })).toEqual({ start: 0, end: 0, zero: 0 });
     expect(bar(9, { low: 0, high: 3 }).end).toBe(1);
+  });
+});
+
+describe("scripts", () => {
+  it("knows which way a text runs by most of its letters", () => {
+    expect(rightToLeft(["<bos>", "שלום", " עולם", " ok"])).toBe(true);
+    expect(rightToLeft(["Hello", " שלום"])).toBe(false);
+    expect(rightToLeft(["👨‍👩‍👧", "1"])).toBe(false);
+  });
+
+  it("tells tokens that are no text from text that looks like them", () => {
+    const special = ["<|endoftext|>", "<bos>", "[CLS]", "<", "<b>Mary</b>", "[1]", "<script>"];
+    expect(special.map(isSpecial)).toEqual([true, true, true, false, false, false, true]);
   });
 });
 

@@ -15,6 +15,9 @@ function spec(extra: Record<string, unknown> = {}) {
     kind: "tokens",
     tokens: ["When", " <b>Mary</b>", "\n"],
     channels: ["answer", "foil"],
+    n_channels: 2,
+    targets: null,
+    measures: [["max", "largest value"]],
     channel_name: "Channel",
     quantity: "attribution",
     signed: true,
@@ -26,7 +29,7 @@ function spec(extra: Record<string, unknown> = {}) {
 async function show(extra: Record<string, unknown> = {}, state: Record<string, unknown> = {}) {
   const model = new FakeModel({
     spec: spec(extra),
-    state: { channel: 0, layout: "text", normalise: "channel", sort: "position", ...state },
+    state: { channel: 0, layout: "text", normalise: "none", scale: "channel", sort: "position", ...state },
     status: { phase: "live" },
   });
   model.handler = (name, { mode, channel }) =>
@@ -74,7 +77,7 @@ describe("the tokens view", () => {
     model.set("state", { ...model.get("state"), channel: 1 });
     await settle();
     expect(token()[1]!.style.getPropertyValue("--iw-share")).toBe("10%");
-    model.set("state", { ...model.get("state"), channel: 0, normalise: "global" });
+    model.set("state", { ...model.get("state"), channel: 0, scale: "global" });
     await settle();
     expect(token()[1]!.style.getPropertyValue("--iw-share")).toBe("20%");
     expect(el.querySelector(".iw-legend")!.textContent).toContain("+10");

@@ -38,6 +38,39 @@ def test_sign_is_read_from_the_data_unless_said():
     assert make([[0.1, 2.0, 0.3, 1.5]], signed=True).signed
 
 
+def test_normalised_values_have_a_largest_magnitude_or_a_sum_of_one():
+    result = make([[0.5, -2.0, float("nan"), 1.5]])
+    assert result.normalised(0, "max")[[0, 1, 3]].tolist() == [0.25, -1.0, 0.75]
+    shares = result.normalised(0, "sum")[[0, 1, 3]]
+    assert abs(shares).sum() == pytest.approx(1)
+    assert make([[0.0, 0.0, 0.0, 0.0]]).normalised(0, "sum").tolist() == [0, 0, 0, 0]
+
+
+def test_the_numbers_at_a_selected_token_are_its_column():
+    result = make([[0.1, -2.0, 0.3, 1.5], [1.0, 2.0, 3.0, 4.0]], channels=["effect", "norm"])
+    assert result.at({"token": 1}).value.tolist() == [-2.0, 2.0]
+    assert len(result.at({})) == 8
+    assert result.at({"token": 9}).empty
+
+
+def test_the_top_channels_are_those_of_numpy_and_a_query_narrows_them():
+    draw = torch.Generator().manual_seed(0)
+    values = torch.randn(300, 4, generator=draw, dtype=torch.float64)
+    names = [f"L{i // 100}N{i % 100}" for i in range(300)]
+    result = TokensResult({"values": values}, {"tokens": TOKENS, "channels": names})
+    best = values[:, 2].argsort(descending=True)[:5]
+    assert [name for name, _ in result.top("token", 5, token=2)] == [names[i] for i in best]
+    layer = values[200:].abs().amax(1)
+    assert result.top("magnitude", 1, query="L2N")[0][0] == names[200 + int(layer.argmax())]
+
+
+def test_a_channel_is_found_by_name_or_index():
+    result = make([[0.1, -2.0, 0.3, 1.5], [1.0, 2.0, 3.0, 4.0]], channels=["effect", "norm"])
+    assert (result.channel("norm"), result.channel(0)) == (1, 0)
+    with pytest.raises(ValueError, match="no channel 'size'; there are effect, norm"):
+        result.channel("size")
+
+
 @pytest.mark.parametrize(
     ("values", "meta", "why"),
     [

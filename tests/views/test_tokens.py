@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from interp_widgets.results.recipe import Recipe
 from interp_widgets.results.tokens import TokensResult
 from interp_widgets.views.tokens import EXPORT_VALUES, TokensView
 from interp_widgets.views.wire import unpack
@@ -92,7 +93,109 @@ def test_an_exported_page_holds_all_channels_while_they_are_few():
     assert len(list(TokensView(made()).export_requests())) == 3
     many = TokensView(made(channels=3_000, positions=100), channel=7)
     assert EXPORT_VALUES < 3_000 * 100
-    assert list(many.export_requests()) == [("values", {"mode": "current", "channel": 7})]
+    asked = list(many.export_requests())
+    lists = [payload for name, payload in asked if name == "channels"]
+    assert [p["by"] for p in lists] == ["max", "magnitude", "mean", "variance"]
+    kept = {payload["channel"] for name, payload in asked if name == "values"}
+    listed = {int(i) for p in lists for i in many.on_channels(p)["index"].values}
+    assert kept == {7} | listed
+    assert [i for i, _ in many.export_spec()["kept"]] == [
+        payload["channel"] for name, payload in asked if name == "values"
+    ]
+
+
+def neurons(channels: int = 500, positions: int = 9) -> TokensResult:
+    result = made(channels, positions)
+    result.meta["channels"] = [f"L{i // 100}N{i % 100}" for i in range(channels)]
+    return result
+
+
+@pytest.mark.parametrize("by", ["max", "magnitude", "mean", "variance", "token"])
+def test_channels_are_sorted_in_the_kernel_and_one_page_travels(by):
+    result = neurons()
+    values = result.arrays["values"].double()
+    truth = {
+        "max": values.amax(1),
+        "magnitude": values.abs().amax(1),
+        "mean": values.mean(1),
+        "variance": values.var(1, unbiased=False),
+        "token": values[:, 4],
+    }[by]
+    page = ask(TokensView(result), "channels", by=by, token=4)["payload"]
+    order = truth.argsort(descending=True)[:15]
+    np.testing.assert_array_equal(page["index"], order)
+    np.testing.assert_allclose(page["numbers"], truth[order], rtol=1e-5)
+    assert page["names"] == [result.channels[i] for i in order]
+    np.testing.assert_array_equal(page["sparks"], result.arrays["values"][order])
+    assert page["total"] == 500
+
+
+def test_a_neuron_is_found_by_its_name_the_exact_one_first():
+    view = TokensView(neurons())
+    page = ask(view, "channels", by="max", query="l3n1")["payload"]
+    assert page["names"][0] == "L3N1"
+    assert set(page["names"][1:]) == {f"L3N1{i}" for i in range(10)}
+    assert ask(view, "channels", by="max", query="L9N9")["payload"]["names"] == []
+
+
+def test_later_pages_and_long_texts_come_as_small_pictures():
+    result = neurons(40, 200)
+    page = ask(TokensView(result), "channels", by="mean", start=30)["payload"]
+    assert len(page["names"]) == 10
+    assert page["sparks"].shape == (10, 50)
+    rows = result.numpy("values")[page["index"]]
+    np.testing.assert_array_equal(np.abs(page["sparks"]).max(1), np.abs(rows).max(1))
+
+
+def test_channels_of_the_difference_are_sorted_by_the_difference():
+    base, now = neurons(), neurons()
+    now.arrays["values"] = base.arrays["values"].clone()
+    now.arrays["values"][321, 2] += 50
+    view = TokensView(base)
+    view.set_result(now)
+    page = ask(view, "channels", mode="difference", by="max")["payload"]
+    assert page["index"][0] == 321
+    assert page["numbers"][0] == pytest.approx(50, abs=1e-4)
+
+
+def test_a_channel_without_a_number_comes_last():
+    result = neurons(20, 3)
+    result.arrays["values"][5] = torch.nan
+    result.arrays["values"][6, 0] = torch.inf
+    view = TokensView(result)
+    names = [n for start in (0, 15) for n in ask(view, "channels", start=start)["payload"]["names"]]
+    assert names[-1] == "L0N5"
+    assert names[0] != "L0N6"
+
+
+def test_of_many_channels_the_largest_is_shown_first_and_of_a_matrix_the_last_target():
+    result = neurons()
+    assert TokensView(result).state["channel"] == int(result.arrays["values"].amax(1).argmax())
+    matrix = made(channels=3, targets=[2, 3, 4])
+    view = TokensView(matrix)
+    assert view.state["channel"] == 2
+    assert view.spec["targets"] == [2, 3, 4]
+    with pytest.raises(ValueError, match="2 targets for 3 channels"):
+        made(channels=3, targets=[1, 2])
+
+
+def test_bad_questions_about_channels_are_answered_with_what_is_wrong():
+    view = TokensView(neurons())
+    assert "by is one of" in ask(view, "channels", by="beauty")["error"]["message"]
+    assert "no token 99" in ask(view, "channels", by="token", token=99)["error"]["message"]
+
+
+def test_the_figure_shows_what_the_view_shows():
+    view = TokensView(made(), channel=1, normalise="sum", layout="bars", sort="size")
+    options = view.figure_options()
+    assert (options["channel"], options["normalise"], options["layout"]) == (1, "sum", "bars")
+    now = made()
+    now.arrays["values"] = view.base.arrays["values"] * 3
+    now.recipe = Recipe("attribute", {}, interventions=[{"kind": "ablate", "site": "z"}])
+    view.set_result(now)
+    view.state = {**view.state, "mode": "difference"}
+    base = view.base.numpy("values")
+    np.testing.assert_allclose(view.figure_result().numpy("values"), base * 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +204,9 @@ def test_an_exported_page_holds_all_channels_while_they_are_few():
         ({"channel": 3}, "no channel 3; there are 3"),
         ({"channel": "neuron 9"}, "no channel 'neuron 9'; there are neuron 0"),
         ({"layout": "cloud"}, "layout is one of text, bars"),
-        ({"normalise": "row"}, "normalise is one of channel, global"),
+        ({"normalise": "row"}, "normalise is one of none, max, sum"),
+        ({"scale": "row"}, "scale is one of channel, global"),
+        ({"by": "beauty"}, "by is one of max"),
         ({"sort": "random"}, "sort is one of"),
     ],
 )

@@ -57,15 +57,23 @@ export function uid(prefix = "iw"): string {
   return `${prefix}-${Date.now().toString(36)}${(ids++).toString(36)}`;
 }
 
+/** Joiners inside of an emoji or of a word are part of its shape and stay as they are. */
+const JOINERS = new Set(["\u200c", "\u200d"]);
+const JOINED = /(\p{Extended_Pictographic}|\p{Emoji_Modifier}|\p{L}|\p{M})$/u;
+
 /** A token as readers can see it: spaces at the ends as ·, control characters as escapes. */
 export function visible(token: string): string {
   if (token === "") return "∅";
   return token
     .replace(/\n/g, "↵")
     .replace(/\t/g, "⇥")
-    .replace(/[\u0000-\u001f\u007f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (c) => {
-      return `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
-    })
+    .replace(
+      /[\u0000-\u001f\u007f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+      (c, at: number, all: string) => {
+        if (JOINERS.has(c) && JOINED.test(all.slice(0, at)) && at + 1 < all.length) return c;
+        return `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+      },
+    )
     .replace(/^ +| +$/g, (spaces) => "·".repeat(spaces.length));
 }
 

@@ -89,7 +89,13 @@ export const tokens: Cells = (board) => {
       else return false;
       return true;
     },
-    overlay: (ctx) => carry?.paint(ctx),
+    overlay(ctx) {
+      const { x, y, width, height } = board.box(...cell());
+      ctx.strokeStyle = view.palette.accent;
+      ctx.lineWidth = 2;
+      ctx.strokeRect(x + 1, y + 1, width - 2, height - 2);
+      carry?.paint(ctx);
+    },
     refresh() {
       if (view.spec.revision !== revision) {
         revision = view.spec.revision;

@@ -120,7 +120,7 @@ export function drawLines(plot: Plot): SVGSVGElement {
         : [ends[1], ends[1] / 2, 0];
   const grid = ticks.flatMap((tick) => [
     s("line", { x1: LEFT, x2: right, y1: y(tick), y2: y(tick), stroke: palette.line }),
-    text(LEFT - 6, y(tick) + 4, num(Number(tick.toPrecision(6))), "end"),
+    text(LEFT - 6, y(tick) + 4, tickText(tick, plot.signed), "end"),
   ]);
   const room = (width - LEFT - RIGHT) / Math.max(1, steps.length - 1);
   const longest = steps.reduce((n, step) => Math.max(n, axisLabel(step, 8).length), 1);
@@ -160,6 +160,15 @@ export function drawLines(plot: Plot): SVGSVGElement {
     ...paths,
     ...names,
   );
+}
+
+function tickText(tick: number, signed: boolean): string {
+  const small = Math.abs(tick) < 0.01 && tick !== 0;
+  const text = (small ? tick.toExponential() : String(Number(tick.toPrecision(3)))).replace(
+    "-",
+    "−",
+  );
+  return signed && tick > 0 ? `+${text}` : text;
 }
 
 function route(line: Line, plot: Plot, y: (v: number) => number): string {

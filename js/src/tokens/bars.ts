@@ -50,15 +50,21 @@ export class TokenBars {
     sorted: boolean,
     pinned: number | null,
     was: ArrayLike<number> | null,
+    veiled: (token: number) => boolean = () => false,
   ): void {
-    const order = sorted ? byMagnitude(values) : Int32Array.from(tokens, (_, i) => i);
+    const order =
+      sorted && !tokens.some((_, i) => veiled(i))
+        ? byMagnitude(values)
+        : Int32Array.from(tokens, (_, i) => i);
     const shown = [...order.slice(0, MOST_BARS)];
     const text = colours.signed ? signed : num;
     const share = (x: number): string => `${(x * 100).toFixed(2)}%`;
     if (!shown.includes(this.focused)) this.focused = shown[0] ?? 0;
     const had = this.el.contains((this.el.getRootNode() as Document | ShadowRoot).activeElement);
     const rows = shown.map((i) => {
-      const value = values[i]!;
+      const hidden = veiled(i);
+      const value = hidden ? Number.NaN : values[i]!;
+      const said = hidden ? "hidden" : text(value);
       const { start, end, zero } = bar(value, range);
       const name = visible(tokens[i]!);
       const el = h(
@@ -68,7 +74,7 @@ export class TokenBars {
           class: `iw-tokens-row${i === pinned ? " iw-strip-pin" : ""}`,
           tabindex: i === this.focused ? 0 : -1,
           "aria-selected": String(i === pinned),
-          "aria-label": `${name} (${i}), ${text(value)}`,
+          "aria-label": `${name} (${i}), ${said}`,
         },
         h("span", { class: "iw-tokens-index" }, i),
         h("span", { class: "iw-tokens-name", dir: "auto" }, name),
@@ -86,6 +92,7 @@ export class TokenBars {
               },
             }),
           was &&
+            !hidden &&
             Number.isFinite(was[i]!) &&
             h("span", {
               class: "iw-tokens-was",
@@ -95,7 +102,7 @@ export class TokenBars {
               },
             }),
         ),
-        h("span", { class: "iw-tokens-value" }, text(value)),
+        h("span", { class: "iw-tokens-value" }, hidden ? "?" : said),
       );
       el.dataset.i = String(i);
       return el;

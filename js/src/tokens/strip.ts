@@ -2,10 +2,18 @@
 
 import type { Scale as Colours } from "../core/color.js";
 import { h, num, signed, visible } from "../core/dom.js";
+import { isSpecial, rightToLeft } from "./script.js";
 
 export interface StripActions {
   hover(token: number | null, x: number, y: number): void;
   pin(token: number): void;
+}
+
+export interface StripLook {
+  /** Whether lines are wrapped; else the text runs on in one. */
+  wrap: boolean;
+  /** Whether white space is drawn. */
+  spaces: boolean;
 }
 
 /** Tokens shown at once; a longer prompt is paged. */
@@ -22,6 +30,7 @@ export class TokenStrip {
   private items: HTMLElement[] = [];
   private page = 0;
   private focused = 0;
+  private look: StripLook = { wrap: true, spaces: false };
 
   constructor(
     private readonly actions: StripActions,
@@ -60,6 +69,29 @@ export class TokenStrip {
     this.lay();
   }
 
+  setLook(look: StripLook): void {
+    if (look.wrap === this.look.wrap && look.spaces === this.look.spaces) return;
+    this.look = look;
+    this.lay();
+  }
+
+  /** Marks the tokens that are explained one at a time, and what the explained one has not read. */
+  targets(positions: readonly number[] | null, subject: number | null): void {
+    const known = new Set(positions ?? []);
+    this.items.forEach((el, j) => {
+      const i = this.first + j;
+      el.classList.toggle("iw-strip-target", known.has(i));
+      el.classList.toggle("iw-strip-unread", subject !== null && i > subject);
+    });
+  }
+
+  /** Marks what the pointer is over in another view. */
+  point(token: number | null): void {
+    this.items.forEach((el, j) => {
+      el.classList.toggle("iw-strip-pointed", this.first + j === token);
+    });
+  }
+
   /** The first token on the page in sight. */
   get first(): number {
     return this.page * PAGE;
@@ -80,15 +112,19 @@ export class TokenStrip {
     share: (value: number) => number,
     subject: number | null,
     pinned: number | null,
+    veiled: (token: number) => boolean = () => false,
   ): void {
     const { first } = this;
     this.items.forEach((el, j) => {
       const i = first + j;
-      const value = values?.[i];
+      const hidden = veiled(i);
+      const value = hidden ? undefined : values?.[i];
       el.classList.toggle("iw-strip-subject", i === subject);
       el.setAttribute("aria-selected", String(i === pinned));
       el.classList.toggle("iw-strip-pin", i === pinned);
-      const text = value === undefined ? "" : colours.signed ? signed(value) : num(value);
+      el.classList.toggle("iw-veiled", hidden);
+      const said = value === undefined ? "" : colours.signed ? signed(value) : num(value);
+      const text = hidden ? "hidden" : said;
       el.setAttribute("aria-label", `${visible(this.tokens[i]!)} (${i})${text && `, ${text}`}`);
       el.classList.toggle("iw-strip-nan", value !== undefined && Number.isNaN(value));
       if (this.bars)
@@ -124,16 +160,19 @@ export class TokenStrip {
       const text = visible(token);
       const spaced = /^ \S/.test(token);
       if (spaced) el.classList.add("iw-strip-spaced");
-      el.append(spaced ? text.slice(1) : text);
+      if (isSpecial(token)) el.classList.add("iw-strip-special");
+      el.append(spaced && !this.look.spaces ? text.slice(1) : text);
       el.dataset.i = String(first + j);
       return el;
     });
     const list: (Node | string)[] = [];
     this.items.forEach((el, j) => {
       list.push(el);
-      if (this.tokens[first + j]!.includes("\n")) list.push(h("br"));
+      if (this.look.wrap && this.tokens[first + j]!.includes("\n")) list.push(h("br"));
     });
     this.el.classList.toggle("iw-strip-bars", this.bars);
+    this.el.classList.toggle("iw-strip-line", !this.look.wrap);
+    this.el.dir = rightToLeft(this.tokens) ? "rtl" : "ltr";
     this.el.replaceChildren(...list);
     const at = Math.min(Math.max(this.focused, first), first + this.items.length - 1);
     this.rove(at, false);
@@ -200,7 +239,7 @@ export class TokenStrip {
     if (i === null || event.ctrlKey || event.metaKey || event.altKey) return;
     const { first } = this;
     const last = first + this.items.length - 1;
-    const rtl = getComputedStyle(this.el).direction === "rtl" ? -1 : 1;
+    const rtl = this.el.dir === "rtl" ? -1 : 1;
     const moves: Record<string, number> = {
       ArrowRight: i + rtl,
       ArrowDown: i + 1,

@@ -1,6 +1,7 @@
 // Values on tokens: which range the colours span, how long a bar is, what is largest.
+import { num } from "../core/dom.js";
 
-export type Normalisation = "channel" | "global";
+export type Normalisation = "none" | "max" | "sum";
 
 export interface Range {
   readonly low: number;
@@ -27,21 +28,25 @@ export function rangeOf(values: ArrayLike<number>, signed: boolean, from = 0, to
   return { low, high: high > low ? high : low + 1 };
 }
 
-/** Ranges of all channels, their own or one for all. `values` is `[channel, position]`. */
-export function ranges(
-  values: ArrayLike<number>,
-  channels: number,
-  positions: number,
-  signed: boolean,
-  normalisation: Normalisation,
-): Range[] {
-  if (normalisation === "global") {
-    const one = rangeOf(values, signed);
-    return Array.from({ length: channels }, () => one);
+/** What values are divided by: 1, their largest magnitude, or the sum of their magnitudes. */
+export function divisor(values: ArrayLike<number>, how: Normalisation): number {
+  if (how === "none") return 1;
+  let most = 0;
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]!);
+    if (!Number.isFinite(size)) continue;
+    most = Math.max(most, size);
+    sum += size;
   }
-  return Array.from({ length: channels }, (_, c) =>
-    rangeOf(values, signed, c * positions, (c + 1) * positions),
-  );
+  return (how === "max" ? most : sum) || 1;
+}
+
+/** How the legend tells of it. */
+export function normalised(how: Normalisation, by: number): string {
+  if (how === "none") return "";
+  const what = how === "max" ? "the largest magnitude" : "the sum of magnitudes";
+  return `divided by ${what}, ${num(by)}`;
 }
 
 /** Where a bar starts and ends, as shares of the track's width; zero has its place in the range. */

@@ -1,18 +1,28 @@
 // Tokens: one value per token and channel, as coloured text or as bars.
 
 import { diverging, legend, type Scale, sequential } from "../core/color.js";
-import { segmented, select, stepper } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import { Tiles } from "../core/tiles.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
 import { TokenBars } from "../tokens/bars.js";
+import { ChannelBrowser } from "../tokens/browser.js";
+import { addControls, MENU } from "../tokens/controls.js";
 import { TokenStrip } from "../tokens/strip.js";
-import { byMagnitude, type Normalisation, type Range, rangeOf, total } from "../tokens/values.js";
+import {
+  byMagnitude,
+  divisor,
+  type Normalisation,
+  normalised,
+  type Range,
+  rangeOf,
+  total,
+} from "../tokens/values.js";
 
 interface Answer {
   values: NdArray;
+  name?: string;
   /** Smallest and largest finite value over all channels. */
   global: [number, number];
 }
@@ -20,11 +30,13 @@ interface Answer {
 const KEYS = [
   ["← → ↑ ↓", "move between tokens"],
   ["Home End", "first and last token"],
-  ["Enter, Space", "select the token in every view"],
+  [
+    "Enter, Space",
+    "select the token in every view; of a text that is explained token by token, explain it",
+  ],
+  ["[ ]", "previous and next channel"],
+  ["Tab", "to the list of channels: arrows move, Page up and down turn, Enter shows one"],
 ] as const;
-
-/** More channels than this get a stepper in the place of a menu. */
-const MENU = 40;
 
 export default defineView("tokens", (view) => new TokensView(view).start(), {
   keys: KEYS,
@@ -37,8 +49,10 @@ class TokensView {
   private readonly bars: TokenBars;
   private readonly tip: Tooltip;
   private readonly target = h("p", { class: "iw-label iw-tokens-target" });
+  private readonly main = h("div", { class: "iw-tokens-main" });
   private readonly legend = h("span", {});
   private readonly sum = h("span", {});
+  private browser: ChannelBrowser | undefined;
   private revision = -1;
 
   constructor(private readonly view: View) {
@@ -53,7 +67,7 @@ class TokensView {
     this.tip = new Tooltip(view.el, view.signal);
     const actions = {
       hover: (token: number | null, x: number, y: number) => this.hover(token, x, y),
-      pin: (token: number) => view.selection.toggle({ token }),
+      pin: (token: number) => this.pin(token),
     };
     this.strip = new TokenStrip(actions, view.signal, true);
     this.bars = new TokenBars(actions, view.signal);
@@ -61,90 +75,81 @@ class TokensView {
 
   start(): void {
     const { view } = this;
-    this.controls();
-    view.body.append(this.target, this.strip.pager, this.strip.el, this.bars.el, this.bars.note);
+    addControls(view, () => this.channel);
+    const { spec } = view;
+    const token = () => this.pinned ?? this.tokens.length - 1;
+    if (spec.n_channels > MENU)
+      this.browser = new ChannelBrowser(view, spec.channel_name, token, () => this.channel);
+    const { strip, bars } = this;
+    this.main.append(this.target, strip.pager, strip.el, bars.el, bars.note);
+    view.body.append(this.main);
+    if (this.browser) view.body.append(this.browser.el);
+    view.body.classList.toggle("iw-tokens-browsed", this.browser !== undefined);
     view.foot.append(this.legend, this.sum);
     view.onSpec(() => this.update());
     view.onState(() => this.update());
     view.onTheme(() => this.update());
+    view.onVeil(() => this.update());
+    view.onHover((value) => strip.point(value?.token ?? null));
     view.onSelection(({ token }, changed) => {
-      if (changed.has("token") && token !== null) this.strip.reveal(token);
+      if (changed.has("token") && token !== null) strip.reveal(token);
       this.update();
     });
+    this.main.addEventListener(
+      "keydown",
+      view.guard((event: KeyboardEvent) => this.key(event)),
+      { signal: view.signal },
+    );
     this.update();
   }
 
   private get channel(): number {
-    const last = this.view.spec.channels.length - 1;
+    const last = this.view.spec.n_channels - 1;
     return Math.min(last, Math.max(0, Number(this.view.state.channel ?? 0)));
   }
 
   private get pinned(): number | null {
     const { token } = this.view.selection.get();
-    return token !== null && token < this.view.spec.tokens.length ? token : null;
+    return token !== null && token < this.tokens.length ? token : null;
   }
 
   private get tokens(): readonly string[] {
     return this.view.spec.tokens;
   }
 
-  private controls(): void {
-    const { view } = this;
-    const { channels, signed: sign } = view.spec;
-    if (channels.length > 1) {
-      const set = (channel: number): void => view.update({ channel });
-      const options = channels.map((name: string, i: number) => [String(i), visible(name)]);
-      const control =
-        channels.length <= MENU
-          ? select(view.spec.channel_name, options, String(this.channel), (i) => set(Number(i)))
-          : stepper(view.spec.channel_name, channels.length, this.channel, set, {
-              labels: channels,
-            });
-      view.toolbar.append(control.el);
-      view.onState(() =>
-        control.set((channels.length <= MENU ? String(this.channel) : this.channel) as never),
-      );
-      const scale = select(
-        "Scale",
-        [
-          ["channel", "this channel"],
-          ["global", "all channels"],
-        ],
-        view.state.normalise ?? "channel",
-        (normalise) => view.update({ normalise }),
-      );
-      view.toolbar.append(scale.el);
-      view.onState(() => scale.set(view.state.normalise));
-    }
-    const layout = segmented(
-      "Layout",
-      [
-        ["text", "Text"],
-        ["bars", "Bars"],
-      ],
-      view.state.layout ?? "text",
-      (v) => view.update({ layout: v }),
-    );
-    const sort = select(
-      "Order",
-      [
-        ["position", "as read"],
-        ["size", sign ? "largest magnitude" : "largest"],
-      ],
-      view.state.sort ?? "position",
-      (v) => view.update({ sort: v }),
-    );
-    view.toolbar.append(layout.el, sort.el);
-    const show = (): void => {
-      layout.set(view.state.layout);
-      sort.set(view.state.sort);
-      sort.el.hidden = view.state.layout !== "bars";
-    };
-    view.onState(show);
-    show();
+  private get targets(): number[] | null {
+    return this.view.spec.targets ?? null;
   }
 
-  private key(mode: string): string {
+  /** The token that the channel in sight explains, in an attribution matrix. */
+  private get subject(): number | null {
+    return this.targets?.[this.channel] ?? null;
+  }
+
+  private key(event: KeyboardEvent): void {
+    if ((event.key !== "[" && event.key !== "]") || event.ctrlKey || event.metaKey) return;
+    const next = this.channel + (event.key === "]" ? 1 : -1);
+    const known = this.view.spec.kept as [number, string][] | undefined;
+    if (next < 0 || next >= this.view.spec.n_channels || known) return;
+    this.view.update({ channel: next });
+    event.preventDefault();
+  }
+
+  private pin(token: number): void {
+    const { view } = this;
+    if (view.veiled(String(token))) {
+      view.reveal(String(token));
+      return;
+    }
+    const row = this.targets?.indexOf(token) ?? -1;
+    if (row >= 0 && row !== this.channel) {
+      view.update({ channel: row });
+      view.selection.set({ token });
+      view.say(`Explaining ${visible(this.tokens[token]!)}`);
+    } else view.selection.toggle({ token });
+  }
+
+  private keyOf(mode: string): string {
     return JSON.stringify({ mode, channel: this.channel });
   }
 
@@ -153,30 +158,47 @@ class TokensView {
     if (view.spec.revision !== this.revision) {
       this.revision = view.spec.revision;
       this.answers.clear();
-      const { values, global, channel } = view.first;
+      this.browser?.revise();
+      const { values, global, name, channel } = view.first;
       if (values)
-        this.answers.put(JSON.stringify({ mode: "current", channel }), { values, global });
+        this.answers.put(JSON.stringify({ mode: "current", channel }), { values, name, global });
       this.strip.setTokens(this.tokens);
       view.note(view.spec.note ?? "", "warning", undefined, "result");
     }
-    const wanted = [this.key(view.mode)];
-    if (view.spec.changed && view.mode === "current") wanted.push(this.key("base"));
+    const wanted = [this.keyOf(view.mode)];
+    if (view.spec.changed && view.mode === "current") wanted.push(this.keyOf("base"));
     this.answers.show(wanted);
-    const { target } = view.spec;
-    this.target.textContent = target ? `What is explained: ${target}` : "";
-    this.target.hidden = !target;
-    const answer = this.answers.get(this.key(view.mode));
+    this.browser?.draw();
+    const answer = this.answers.get(this.keyOf(view.mode));
+    this.head(answer);
     const asBars = view.state.layout === "bars";
+    this.strip.setLook({ wrap: view.state.wrap !== false, spaces: view.state.spaces === true });
     this.strip.el.hidden = asBars;
     this.strip.pager.classList.toggle("iw-sr", asBars);
     this.bars.el.hidden = this.bars.note.hidden = !asBars;
     if (answer) this.draw(answer, asBars);
   }
 
-  private range(answer: Answer): Range {
-    const sign = this.isSigned;
-    const all = (this.view.state.normalise ?? "channel") as Normalisation;
-    return rangeOf(all === "global" ? answer.global : answer.values.data, sign);
+  /** What is explained, or which of many channels is shown. */
+  private head(answer: Answer | undefined): void {
+    const { target } = this.view.spec;
+    const { subject } = this;
+    const explained =
+      subject !== null
+        ? `What is explained: “${visible(this.tokens[subject] ?? "")}” (${subject}). Click another token to explain that one.`
+        : target && `What is explained: ${target}`;
+    const text = explained || (this.browser && answer?.name ? visible(answer.name) : "");
+    this.target.textContent = text;
+    this.target.hidden = !text;
+  }
+
+  private range(answer: Answer, values: ArrayLike<number>): Range {
+    const all = this.view.state.scale === "global" && this.how === "none";
+    return rangeOf(all ? answer.global : values, this.isSigned);
+  }
+
+  private get how(): Normalisation {
+    return this.view.state.normalise ?? "none";
   }
 
   private get isSigned(): boolean {
@@ -189,48 +211,70 @@ class TokensView {
       : sequential(this.view.palette, range.low, range.high);
   }
 
+  private veiled(token: number): boolean {
+    return this.view.veiled(String(token));
+  }
+
   private draw(answer: Answer, asBars: boolean): void {
-    const values = answer.values.data;
-    const range = this.range(answer);
+    const { view } = this;
+    const by = divisor(answer.values.data, this.how);
+    const values = Float64Array.from(answer.values.data, (v) => v / by);
+    const range = this.range(answer, values);
     const scale = this.scale(range);
+    const veiled = (token: number) => this.veiled(token);
     if (asBars) {
-      const was =
-        this.view.mode === "current" ? this.answers.get(this.key("base"))?.values.data : null;
-      const sorted = this.view.state.sort === "size";
-      this.bars.show(this.tokens, values, range, scale, sorted, this.pinned, was ?? null);
+      const base = view.mode === "current" ? this.answers.get(this.keyOf("base")) : undefined;
+      const was = base && Float64Array.from(base.values.data, (v) => v / by);
+      const sorted = view.state.sort === "size";
+      this.bars.show(this.tokens, values, range, scale, sorted, this.pinned, was ?? null, veiled);
     } else {
       const share = (v: number): number =>
         Math.min(1, Math.max(0, (v - range.low) / (range.high - range.low || 1)));
-      this.strip.colour(values, scale, share, null, this.pinned);
+      this.strip.colour(values, scale, share, this.subject, this.pinned, veiled);
+      this.strip.targets(this.targets, this.subject);
     }
-    const what =
-      this.view.mode === "difference"
-        ? `${this.view.spec.quantity}, current − base`
-        : this.view.spec.quantity;
+    this.foot(values, by, scale, asBars);
+  }
+
+  private foot(values: ArrayLike<number>, by: number, scale: Scale, asBars: boolean): void {
+    const { view } = this;
+    const change = view.mode === "difference" ? ", current − base" : "";
     const { sum, missing } = total(values);
+    const global = view.state.scale === "global" && this.how === "none";
     const marks = [
+      normalised(this.how, by),
+      global && `one scale for all ${view.spec.channel_name.toLowerCase()}s`,
       this.isSigned && !asBars && "hatched bar: negative",
       missing > 0 && `${missing} without a value: ${asBars ? "NaN" : "struck through"}`,
-      this.view.spec.changed && this.view.mode === "current" && asBars && "line: base",
+      view.spec.changed && view.mode === "current" && asBars && "line: base",
     ].filter((m): m is string => Boolean(m));
-    this.legend.replaceChildren(legend(scale, what, marks));
-    this.sum.textContent = `sum ${this.isSigned ? signed(sum) : num(sum)}`;
+    this.legend.replaceChildren(legend(scale, `${view.spec.quantity}${change}`, marks));
+    const hidden = this.tokens.some((_, i) => this.veiled(i));
+    this.sum.textContent = hidden ? "" : `sum ${this.isSigned ? signed(sum) : num(sum)}`;
   }
 
   private hover(token: number | null, x: number, y: number): void {
     const { view } = this;
-    const now = this.answers.get(this.key(view.mode))?.values.data;
+    const now = this.answers.get(this.keyOf(view.mode))?.values.data;
+    view.hover(token === null ? null : { token });
     if (token === null || !now) {
       this.tip.leave();
+      return;
+    }
+    const title = `“${visible(this.tokens[token] ?? "")}” (${token})`;
+    if (this.veiled(token)) {
+      this.tip.show(x, y, title, [["value", "hidden: predict, then click"]]);
       return;
     }
     const text = this.isSigned ? signed : num;
     const rank = byMagnitude(now).indexOf(token) + 1;
     const rows: [string, string][] = [[view.spec.quantity, text(now[token]!)]];
+    const by = divisor(now, this.how);
+    if (this.how !== "none") rows.push(["normalised", text(now[token]! / by)]);
     const was =
-      view.spec.changed && view.mode === "current" ? this.answers.get(this.key("base")) : undefined;
+      view.spec.changed && view.mode === "current" ? this.answers.get(this.keyOf("base")) : null;
     if (was) rows.push(["base", text(was.values.data[token]!)]);
     rows.push(["rank by size", `${rank} of ${now.length}`]);
-    this.tip.show(x, y, `“${visible(this.tokens[token] ?? "")}” (${token})`, rows);
+    this.tip.show(x, y, title, rows);
   }
 }
