@@ -21,6 +21,9 @@ from interp_widgets.results.live import LiveSession
 
 log = logging.getLogger(__name__)
 
+PATIENCE = 0.15
+"""Seconds of a run before the view says that it is running; shorter ones only repaint."""
+
 
 class BaseNeeded(RuntimeError):  # noqa: N818 - a turn of the request, not an error of the user
     """A request needs the base, which takes the worker."""
@@ -41,6 +44,7 @@ class Following:
         self._origin: Any = result  # its recipe runs again
         self._base: Any = None if self._session is not None and interventions_of(result) else result
         self._ran: Any = None
+        self._newest: Any = None
         self._stale = False
         self._copies: set[str] = set()
         self._was_shown = False
@@ -157,7 +161,7 @@ class Following:
             else:
                 self._stale = True
         elif event == "closed":
-            self._stale = False
+            self._stale, self._newest = False, None
             self.status = {"phase": "static", "message": "The session is closed."}
 
     def _rerun(self, *, force: bool = False) -> None:
@@ -170,13 +174,14 @@ class Following:
         self._ran = key
         said = session.interventions.said if self._speaks else ""
         self._speaks = False
-        self.status = {"phase": "running", "message": "running again"}
+        waiting = self._newest = self._soon_running("running again")
 
         def done(job: Any) -> None:
+            waiting.cancel()
             error = getattr(job, "error", None)
             if error is None:
                 self._say_later(said)
-            elif type(error).__name__ != "Cancelled" and not self._closed:
+            elif waiting is self._newest and not self._closed:
                 self._ran = None
                 self.status = {"phase": "error", "message": str(error)}
 
@@ -193,16 +198,31 @@ class Following:
 
     def _find_base(self) -> None:
         session = self._live()
-        before = self.status
-        self.status = {"phase": "running", "message": "running without interventions"}
+        before, waiting = self.status, self._soon_running("running without interventions")
         try:
             base = self._origin.rerun(session, interventions="none")
         finally:
+            waiting.cancel()
             self.status = before
         with self._guard:
             if not self._closed and self._base is None:
                 self._base = self._origin = base
                 self._publish()
+
+    def _soon_running(self, message: str) -> threading.Timer:
+        """Say that the view is running, unless the timer is cancelled before."""
+        revision = self.revision
+
+        def say() -> None:
+            with self._guard:
+                over = timer.finished.is_set() or self.revision != revision
+                if not over and not self._closed:
+                    self.status = {"phase": "running", "message": message}
+
+        timer = threading.Timer(PATIENCE, say)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     def _say_later(self, said: str) -> None:
         """Say what was done and what it did to the session's metric, in the view it was done in."""

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import time
 import weakref
 
 import numpy as np
@@ -137,7 +138,6 @@ def test_a_click_changes_the_model_and_every_view_follows(session):
     look(two)
     answer, _ = ask(one, "intervene", ABLATE)
     assert answer["payload"]["interventions"][0]["head"] == [0]
-    assert two.status["phase"] == "running"
     session.step()
     for view in (one, two):
         assert view.status["phase"] == "live"
@@ -162,6 +162,21 @@ def test_ten_clicks_in_a_row_are_one_run(view, session):
     assert len([job for job in session.queue if job.key == f"view-{id(view)}"]) == 1
     session.step()
     assert view.revision == 1
+
+
+def test_a_run_that_takes_a_while_is_seen_and_a_quick_one_only_repaints(view, session, monkeypatch):
+    ask(view, "intervene", ABLATE)
+    assert view.status["phase"] == "live"
+    session.step()
+    monkeypatch.setattr("interp_widgets.views.following.PATIENCE", 0.01)
+    ask(view, "undo")
+    for _ in range(200):
+        if view.status["phase"] == "running":
+            break
+        time.sleep(0.01)
+    assert view.status["message"] == "running again"
+    session.step()
+    assert view.status["phase"] == "live"
 
 
 def test_what_changes_nothing_runs_nothing(view, session):
