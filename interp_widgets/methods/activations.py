@@ -53,7 +53,7 @@ def activations(
     ----------
     prompt
         A prompt, or a batch of prompts (``session.prompts([...])``): then there is a dim ``batch``,
-        and positions after a row's length are NaN.
+        and positions after a row's length are masked.
     site
         A standard site (``session.anatomy.sites``), or the path of a module, whose output is read:
         that works for any torch module.
@@ -97,8 +97,10 @@ def activations(
         raise SiteError(f"the module {wanted.name!r} returns no tensor; choose one inside it")
     inner = _dims(wanted, values.ndim - stacked, tuple(values.shape[stacked:]), prompt)
     dims = ["layer", *inner] if stacked else inner
+    arrays = {"values": values}
     if isinstance(prompt, PromptBatch):
-        values = _without_padding(values, dims, prompt)
+        arrays = _without_padding(values, dims, prompt)
+        values = arrays["values"]
     labels = _labels(dims, tuple(values.shape), prompt)
     if stacked:
         labels["layer"] = [str(s.layer) for s in sites]
@@ -110,7 +112,7 @@ def activations(
         "title": str(wanted),
         "signed": wanted.name != "pattern" and bool((values < 0).any()),
     }
-    return ArrayResult({"values": values}, meta)
+    return ArrayResult(arrays, meta)
 
 
 def _dims(site: Site, ndim: int, shape: tuple[int, ...], prompt: Prompt | PromptBatch) -> list[str]:
@@ -144,20 +146,20 @@ def _labels(
     }
 
 
-def _without_padding(values: Tensor, dims: list[str], prompt: PromptBatch) -> Tensor:
-    """Return a copy with NaN where a row's prompt has ended."""
+def _without_padding(values: Tensor, dims: list[str], prompt: PromptBatch) -> dict[str, Tensor]:
+    """Mask what stands where a row's prompt has ended: a copy with NaN there, and the mask."""
     if prompt.lengths[0] == max(prompt.lengths) == min(prompt.lengths):
-        return values
+        return {"values": values}
     padding = ~prompt.mask.to(values.device)
-    values = values.float().clone() if not values.is_floating_point() else values.clone()
     batch = dims.index("batch")
+    mask = torch.zeros([1] * values.ndim, dtype=torch.bool, device=values.device)
     for dim in POSITIONS:
         if dim in dims:
-            at = dims.index(dim)
             shape = [1] * values.ndim
-            shape[batch], shape[at] = padding.shape
-            values = values.masked_fill(padding.view(shape), float("nan"))
-    return values
+            shape[batch], shape[dims.index(dim)] = padding.shape
+            mask = mask | padding.view(shape)
+    values = values if values.is_floating_point() else values.float()
+    return {"values": values.masked_fill(mask, float("nan")), "mask": mask}
 
 
 def check_patterns(anatomy: Anatomy, prompt: Prompt | PromptBatch, layers: Sequence[int]) -> None:

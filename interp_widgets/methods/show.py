@@ -23,13 +23,15 @@ def show(
     title: str = "tensor",
     quantity: str = "value",
     signed: bool | None = None,
+    mask: Any = None,
 ) -> ArrayResult:
     """Show any tensor, for example one saved in a trace, as a heatmap of any two of its dims.
 
     Parameters
     ----------
     tensor
-        A torch tensor on any device, a numpy array, or nested lists of numbers. It is not copied.
+        A torch tensor on any device, a numpy array (masked arrays too), or nested lists of numbers,
+        with any number of dims, none included. It is not copied, unless there is a mask.
     dims
         A name for each dim. Default: ``dim 0``, ``dim 1``, …
     labels
@@ -41,6 +43,9 @@ def show(
         What it is, and what is measured, in which unit.
     signed
         Whether zero is the middle of the colour scale; None: when there are negative values.
+    mask
+        True where a cell holds nothing that counts: it gets a mark of its own and is left out of
+        scale, means and tables. Of the tensor's shape, or of size 1 in some dims.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def show(
     Raises
     ------
     TypeError, ValueError
-        When it is not numeric, has no dims, or names do not fit.
+        When it is not numeric, or names or mask do not fit.
 
     Examples
     --------
@@ -58,9 +63,9 @@ def show(
     ...     h = session.model.transformer.h[5].output.save()
     >>> iw.show(h, dims=("batch", "position", "hidden"), prompt=prompt)
     """
-    values = _tensor(tensor)
-    if values.ndim == 0:
-        raise ValueError(f"a single number ({values.item():g}) has no dims to show; print it")
+    if mask is None and isinstance(tensor, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(tensor)
+    values = _tensor(np.ma.getdata(tensor) if isinstance(tensor, np.ma.MaskedArray) else tensor)
     if prompt is not None and not isinstance(prompt, Prompt):
         raise TypeError(f"prompt must be made by session.prompt(...), not {type(prompt).__name__}")
     names = [f"dim {i}" for i in range(values.ndim)] if dims is None else [str(d) for d in dims]
@@ -78,7 +83,14 @@ def show(
     if signed is not None:
         meta["signed"] = signed
     session = prompt.session if prompt is not None else None
-    return ArrayResult({"values": values}, meta, session=session)
+    if mask is None:
+        return ArrayResult({"values": values}, meta, session=session)
+    hidden = torch.as_tensor(np.asarray(mask, dtype=bool)) if not isinstance(mask, Tensor) else mask
+    result = ArrayResult({"values": values, "mask": hidden.bool()}, meta, session=session)
+    floating = values if values.is_floating_point() else values.float()
+    nothing = hidden.bool().to(values.device)
+    result.arrays["values"] = floating.masked_fill(nothing, float("nan"))
+    return result
 
 
 def _tensor(value: Any) -> Tensor:

@@ -267,8 +267,10 @@ class ArrayResult(Result):
     def text(self) -> str:
         """Say the shape, the range and where the extremes are."""
         names, numbers = " × ".join(self.dims), " × ".join(map(str, self.sizes.values()))
-        lines = [f"{self.title}: {self.quantity}, {names} = {numbers}".removesuffix(",  = ")]
         found = self.range
+        if not self.dims:
+            return f"{self.title}: {self.quantity} {float(self.numpy('values')):.4g}"
+        lines = [f"{self.title}: {self.quantity}, {names} = {numbers}"]
         size = math.prod(self.sizes.values())
         bad = found.nan + found.inf + found.minus_inf
         for word, value in (("largest", found.high), ("smallest", found.low)):
@@ -279,7 +281,7 @@ class ArrayResult(Result):
             place = ", ".join(
                 f"{dim} {self.labels(dim)[i]}" for dim, i in zip(self.dims, at, strict=True)
             )
-            lines.append(f"{word} {value:.3g} at {place}" if place else f"{value:.3g}")
+            lines.append(f"{word} {value:.3g} at {place}")
         masked = self.masked
         if masked:
             lines.append(f"{masked} entries are masked")

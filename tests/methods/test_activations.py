@@ -82,7 +82,7 @@ def test_an_intervention_shows(session, prompt):
     torch.testing.assert_close(after.values[:3], before.values[:3])
 
 
-def test_a_batch_marks_padding_as_not_a_number(session):
+def test_a_batch_masks_padding(session):
     batch = session.prompts([session.prompt(IDS), session.prompt(OTHER[:4])])
     result = iw.activations(batch, "resid_post")
     assert result.dims == ["layer", "batch", "position", "d_model"]
@@ -90,7 +90,8 @@ def test_a_batch_marks_padding_as_not_a_number(session):
     torch.testing.assert_close(result.values[:, 1, :4], alone.values, rtol=1e-4, atol=1e-5)
     assert result.values[:, 1, 4:].isnan().all()
     assert not result.values[:, 0].isnan().any()
-    assert "not finite" in result.text()
+    assert f"{result.masked} entries are masked" in result.text()
+    assert result.masked == result.values.isnan().sum()
 
 
 def test_any_module_of_any_torch_model_can_be_read():

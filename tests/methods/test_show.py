@@ -89,7 +89,6 @@ def test_it_is_kept_on_its_device_and_not_copied():
 @pytest.mark.parametrize(
     ("arguments", "error", "why"),
     [
-        ((torch.tensor(3.0),), ValueError, "a single number"),
         ((torch.rand(2, 3), ("a",)), ValueError, r"1 dims \('a',\) for a tensor with 2: 2 × 3"),
         ((torch.rand(2, 3), ("a", "a")), ValueError, "differ"),
         ((torch.rand(2, 3), ("a", "b"), {"c": [1]}), ValueError, "not one of the dims"),
@@ -107,3 +106,21 @@ def test_it_is_kept_on_its_device_and_not_copied():
 def test_what_cannot_be_shown_says_why(arguments, error, why):
     with pytest.raises(error, match=why):
         iw.show(*arguments)
+
+
+def test_a_number_is_an_array_without_dims():
+    result = iw.show(3.0, title="loss")
+    assert (result.dims, result.text()) == ([], "loss: value 3")
+    assert result.frame().value.tolist() == [3.0]
+
+
+def test_masked_cells_are_left_out_and_counted_apart_from_nan():
+    values = np.ma.masked_array([[1, 2, 9], [4, 9, 6]], mask=[[0, 0, 1], [0, 1, 0]])
+    result = iw.show(values, dims=("row", "unit"))
+    assert result.masked == 2
+    assert result.range.high == 6
+    assert "2 entries are masked" in result.text()
+    padded = iw.show(torch.ones(2, 3, 4), mask=torch.tensor([[[False], [False], [True]]]))
+    assert padded.masked == 8
+    with pytest.raises(ValueError, match=r"mask of shape \(5,\) does not fit"):
+        iw.show(torch.ones(2, 3), mask=np.zeros(5, dtype=bool))

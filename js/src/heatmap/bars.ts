@@ -104,10 +104,10 @@ export class Bars {
   ): void {
     if (!this.on || !this.numbers) return;
     const { rows, cols } = this.numbers;
-    const range = extent(rows.data, cols.data);
+    const of = { rows: extent(rows.data), cols: extent(cols.data) };
     const blue = `rgb(${(palette.sequential[3] ?? [63, 134, 190]).join(",")})`;
     const orange = `rgb(${(palette.diverging[5] ?? [217, 98, 43]).join(",")})`;
-    const ends = (value: number, room: number): [number, number] => {
+    const ends = (value: number, room: number, range: Extent): [number, number] => {
       const place = (v: number) => ((v - range.low) / (range.high - range.low)) * room;
       const [a, b] = [place(0), place(value)];
       return [Math.min(a, b), Math.max(1, Math.abs(b - a))];
@@ -130,7 +130,7 @@ export class Bars {
         (i) => rows.data[data(i)],
         (i, value) => {
           const { y, height } = camera.box(i, 0);
-          const [from, size] = ends(value, across);
+          const [from, size] = ends(value, across, of.rows);
           ctx.fillStyle = value < 0 ? orange : blue;
           ctx.fillRect(left + from, y, size, Math.max(1, height - gap(height)));
         },
@@ -142,36 +142,42 @@ export class Bars {
       (i) => cols.data[i],
       (i, value) => {
         const { x, width } = camera.box(0, i);
-        const [from, size] = ends(value, tall);
+        const [from, size] = ends(value, tall, of.cols);
         ctx.fillStyle = value < 0 ? orange : blue;
         ctx.fillRect(x, -6 - from - size, Math.max(1, width - gap(width)), size);
       },
     );
     ctx.restore();
-    const [zero] = ends(0, 1);
+    const zero = ({ low, high }: Extent) => -low / (high - low);
     ctx.fillStyle = palette.muted;
-    if (many) ctx.fillRect(left + zero * across - 0.5, 0, 1, camera.height);
-    ctx.fillRect(0, -6 - zero * tall - 0.5, camera.width, 1);
+    ctx.fillRect(0, -6 - zero(of.cols) * tall - 0.5, camera.width, 1);
     ctx.font = FONT;
     ctx.textAlign = "left";
     ctx.textBaseline = "alphabetic";
     const name = REDUCTIONS.find(([key]) => key === this.how)?.[1] ?? this.how;
     ctx.fillText(name, left, -26);
-    ctx.fillText(`${brief(range.low)}…${brief(range.high)}`, left, -12);
+    const span = ({ low, high }: Extent) => `${brief(low)}…${brief(high)}`;
+    ctx.fillText(span(of.cols), left, -12);
+    if (!many) return;
+    ctx.fillRect(left + zero(of.rows) * across - 0.5, 0, 1, camera.height);
+    ctx.fillText(span(of.rows), left, camera.height + 12);
   }
+}
+
+interface Extent {
+  low: number;
+  high: number;
 }
 
 const brief = (x: number) => num(x, 2).replace(/^(−?)0\./, "$1.");
 
-function extent(...arrays: ArrayLike<number>[]): { low: number; high: number } {
+function extent(array: ArrayLike<number>): Extent {
   let [low, high] = [0, 0];
-  for (const array of arrays) {
-    for (let i = 0; i < array.length; i++) {
-      const value = array[i] as number;
-      if (!Number.isFinite(value)) continue;
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
+  for (let i = 0; i < array.length; i++) {
+    const value = array[i] as number;
+    if (!Number.isFinite(value)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
   return low === high ? { low, high: low + 1 } : { low, high };
 }
