@@ -116,7 +116,9 @@ function onQuestionMark(view: View, call: () => void): void {
   view.el.addEventListener(
     "keydown",
     (event) => {
-      if (event.key === "Escape") view.el.classList.remove("iw-maximised");
+      if (event.key !== "Escape") return;
+      if (view.el.classList.contains("iw-maximised")) view.el.classList.remove("iw-maximised");
+      else if (!event.defaultPrevented) view.el.focus({ preventScroll: true });
     },
     { signal: view.signal },
   );

@@ -158,6 +158,7 @@ export class Grid {
         used(event);
         return;
       case "Escape":
+        (this.el.closest<HTMLElement>(".iw-root") ?? document.body).focus({ preventScroll: true });
         this.focusCell.blur();
         used(event);
         return;

@@ -2,14 +2,16 @@
 
 /**
  * JupyterLab listens to keys before any element does. While the focus is inside the view, plain
- * keys belong to the view and chords such as Shift+Enter or Ctrl+S to the notebook.
+ * keys belong to the view and chords such as Shift+Enter or Ctrl+S to the notebook. All keys are
+ * the notebook's again when the view itself has the focus, as it has after Escape.
  */
 export function keepKeys(el: HTMLElement, signal: AbortSignal): void {
   const listen = (event: KeyboardEvent) => {
     if (!event.composedPath().includes(el)) return;
     const chord = event.ctrlKey || event.metaKey || event.altKey;
     const runs = event.shiftKey && event.key === "Enter";
-    const own = (!chord || ["Home", "End"].includes(event.key)) && !runs;
+    const inside = event.composedPath()[0] !== el;
+    const own = inside && (!chord || ["Home", "End"].includes(event.key)) && !runs;
     el.toggleAttribute("data-lm-suppress-shortcuts", own);
   };
   window.addEventListener("keydown", listen, { capture: true, signal });
