@@ -8,7 +8,7 @@ import type { View } from "./view.js";
 const ROWS = 5000;
 const KEYS = [
   ["?", "these keys"],
-  ["Esc", "close what is open, leave the picture"],
+  ["Esc", "close what is open, leave the picture, then the view"],
 ] as const;
 
 export function addActions(view: View): void {

@@ -114,7 +114,7 @@ export class View {
     private readonly host: ModelHost | undefined,
     readonly options: ViewOptions,
   ) {
-    this.el = h("div", { class: `iw-root iw-${name}`, role: "group" });
+    this.el = h("div", { class: `iw-root iw-${name}`, role: "group", tabindex: -1 });
     this.el.dataset.iwView = name;
     outer.append(this.el);
     outerSignal.addEventListener("abort", () => {
