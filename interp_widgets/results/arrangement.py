@@ -4,7 +4,7 @@ It is plain JSON in ``result.meta["arrangement"]``, so it is saved with the resu
 by their names, so it outlives a re-run::
 
     {
-        "positions": {"a9.h9": [0.25, 0.8]},  # share of the width, share of the height from below
+        "positions": {"a9.h9": [0.25, 0.8]},  # shares of the width and height, from below
         "groups": [
             {"name": "name mover", "members": ["a9.h9", "a10.h0"], "collapsed": False, "at": "end"}
         ],
@@ -79,15 +79,15 @@ def checked(
         raise TypeError(f"an arrangement has {', '.join(FIELDS)}, not {', '.join(sorted(unknown))}")
     result = empty()
     keep = _Names(known, strict=strict)
+    groups = result["groups"] = _groups(arrangement.get("groups") or [], keep)
     result["positions"] = {
         name: _place(name, at)
-        for name, at in keep.pairs((arrangement.get("positions") or {}).items())
+        for name, at in keep.pairs((arrangement.get("positions") or {}).items(), groups)
     }
-    result["groups"] = _groups(arrangement.get("groups") or [], keep)
     result["pins"] = list(dict.fromkeys(keep.all(arrangement.get("pins") or [])))
     result["notes"] = {
         name: str(text)[:LONGEST]
-        for name, text in keep.pairs((arrangement.get("notes") or {}).items(), result["groups"])
+        for name, text in keep.pairs((arrangement.get("notes") or {}).items(), groups)
         if str(text).strip()
     }
     size = arrangement.get("size")

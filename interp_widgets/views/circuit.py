@@ -7,23 +7,26 @@ from typing import Any
 
 import numpy as np
 
+from interp_widgets.results.arrangement import Groups
 from interp_widgets.results.circuit import CircuitResult
+from interp_widgets.results.overlap import Reference
 from interp_widgets.results.registry import VIEWS
-from interp_widgets.views.base import View, one_of
+from interp_widgets.views.base import one_of
+from interp_widgets.views.circuit_graph import GraphView
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 
 MOST_AT_FIRST = 50_000
 """Edges sent with the first paint (8 bytes each); the weaker ones follow when asked for."""
 
-LAYOUTS = ("columns", "packed")
+LAYOUTS = ("columns", "packed", "classes")
 EVERY = 1_000_000_000
 DEFAULT_SIZE = 200
 LARGEST_DEFAULT = 2_000
 
 
 @VIEWS.register("circuit")
-class CircuitView(View, bundle="circuit"):
+class CircuitView(GraphView, bundle="circuit"):
     """Layered graph of a circuit: input at the bottom, logits at the top.
 
     Parameters
@@ -31,11 +34,18 @@ class CircuitView(View, bundle="circuit"):
     result
         A :class:`CircuitResult`.
     size
-        How many of the strongest edges to draw; by default those that the chosen circuit was
-        pruned from, at most 2,000, or 200 where none was chosen.
+        How many of the strongest edges to draw; by default the size that was arranged, else those
+        that the chosen circuit was pruned from, at most 2,000, or 200 where none was chosen.
     layout
-        ``"columns"`` (default): every head in its column; ``"packed"``: only what is in the
-        circuit, as in a paper's figure.
+        ``"columns"``: every head in its column (default); ``"packed"``: only what is in the
+        circuit; ``"classes"``: a box per group of heads, as papers draw a circuit (default where
+        there are groups).
+    groups
+        Classes of heads, ``{"name mover": ["9.9", "10.0"]}``; added to the result's arrangement.
+    reference
+        A known circuit to lay over this one: edge names, node names (also ``"9.9"``), a mapping of
+        classes, a graph or a circuit. The view marks what both have, what is missing and what is
+        extra, and states precision and recall.
     connected
         Whether edges on no path from the input to the logits are left out (default).
     theme
@@ -51,12 +61,21 @@ class CircuitView(View, bundle="circuit"):
         result: CircuitResult,
         *,
         size: int | None = None,
-        layout: str = "columns",
+        layout: str | None = None,
         connected: bool = True,
+        groups: Groups | None = None,
+        reference: Any = None,
         theme: str = "auto",
     ) -> None:
+        if groups is not None:
+            result.arrange(groups=groups)
+        arranged = result.arrangement
+        layout = layout or ("classes" if arranged["groups"] else "columns")
         one_of("layout", layout, LAYOUTS)
+        self.reference = None if reference is None else Reference.of(reference, result.graph)
         total = int(result.numpy("real_edge_mask").sum())
+        if size is None:
+            size = arranged["size"]
         if size is None:
             chosen = int(result.meta.get("size") or result.numpy("in_graph").sum())
             size = min(chosen, LARGEST_DEFAULT, total) or min(DEFAULT_SIZE, total)
@@ -65,6 +84,18 @@ class CircuitView(View, bundle="circuit"):
         state = {"size": int(size), "layout": layout, "connected": bool(connected), "cut": []}
         self._ranked: dict[int, tuple[Any, np.ndarray, np.ndarray]] = {}
         super().__init__(result, theme=theme, state=state)
+
+    @property
+    def shown_size(self) -> int | None:
+        """How many of the strongest edges are asked for."""
+        return self.state.get("size")
+
+    def figure_options(self) -> dict[str, Any]:
+        """Return size, layout and reference of what is shown; the rest is in the result."""
+        reference = self.reference and list(self.reference.names)
+        connected = bool(self.state.get("connected", True))
+        options = {**super().figure_options(), "edges": self.shown_size, "connected": connected}
+        return {**options, "reference": reference} if reference else options
 
     def describe(self) -> dict[str, Any]:
         """Return names, sizes, the metric and how faithful each size is."""
@@ -87,13 +118,29 @@ class CircuitView(View, bundle="circuit"):
             "faithfulness": {"sizes": [n for n, _ in curve], "values": [f for _, f in curve]}
             if curve
             else None,
+            "tokens": list(result.meta.get("tokens") or []),
+            "reference": self._reference(),
             "can_cut": result.can_cut,
             "can_ablate": self.session is not None,
         }
 
+    def _reference(self) -> dict[str, Any] | None:
+        if self.reference is None:
+            return None
+        graph = self.current.graph
+        if self.reference.level == "node":
+            return {"level": "node", "nodes": list(self.reference.names)}
+        at = [graph.edge(name) for name in self.reference.names]
+        return {"level": "edge", "flat": [r * graph.n_backward + c for r, c in at]}
+
     def first(self) -> dict[str, Any]:
-        """Return the strongest edges."""
-        return self._edges("current", 0, MOST_AT_FIRST)
+        """Return the strongest edges, and the effects that were measured exactly."""
+        edges = self._edges("current", 0, MOST_AT_FIRST)
+        if "exact" in self.current.arrays:
+            flat, _ = self._ranking(self.current)
+            exact = self.current.numpy("exact").reshape(-1)[flat[:MOST_AT_FIRST]]
+            edges["exact"] = Array(exact, "float32")
+        return edges
 
     def export_requests(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """Name the edges that the first paint did not bring."""

@@ -145,7 +145,7 @@ describe("keyboard", () => {
     await settle();
     expect(asked("cut")).toEqual([{ edges: [edges.flat[1]] }]);
     expect(said(root)).toBe("0.1 → MLP 1 cut, logit difference 3.55 to 3.05");
-    expect(root.querySelector(".iw-cuts")?.textContent).toContain("3.55→3.05(−0.500)");
+    expect(root.querySelector(".iw-cuts")?.textContent).toContain("becomes3.05(−0.500)");
   });
 
   it("ablates the component when no edge is picked", async () => {
@@ -217,7 +217,7 @@ describe("following the session", () => {
     expect(node(root, "a0.h1").getAttribute("aria-pressed")).toBe("true");
     expect(node(root, "a0.h1").getAttribute("aria-label")).toMatch(/, ablated$/);
     expect(node(root, "a1.h0").getAttribute("aria-pressed")).toBe("false");
-    expect(root.querySelector(".iw-cuts")?.textContent).toContain("3.55→2.1");
+    expect(root.querySelector(".iw-cuts")?.textContent).toContain("3.55→becomes2.1");
   });
 
   it("keeps an ablated head in sight although no edge reaches it any more", () => {

@@ -1,7 +1,7 @@
 // One S-curve for every edge: it leaves upwards and arrives upwards. Because all edges share the
 // shape, the x at a given height is one table look-up, which makes hit testing exact and cheap.
 
-import type { Circuit, Edges } from "./graph.js";
+import type { Circuit, Links } from "./graph.js";
 import { entering, type Layout, leaving } from "./layout.js";
 
 /** Distance of the control points from their ends, as a share of the height. */
@@ -41,14 +41,15 @@ export interface Strokes {
 
 export const WIDEST = 6;
 export const THINNEST = 0.5;
+const FEW = 80; // so few links are never hairlines
 
 /** Line width in pixels, proportional to |score| and never thinner than a hairline. */
-export function strokeWidth(score: number, largest: number): number {
-  if (!(largest > 0)) return THINNEST;
-  return Math.max(THINNEST, (WIDEST * Math.abs(score)) / largest);
+export function strokeWidth(score: number, largest: number, thinnest = THINNEST): number {
+  if (!(largest > 0)) return thinnest;
+  return Math.max(thinnest, (WIDEST * Math.abs(score)) / largest);
 }
 
-export function strokesOf(edges: Edges, circuit: Circuit, layout: Layout): Strokes {
+export function strokesOf(edges: Links, circuit: Circuit, layout: Layout): Strokes {
   const n = circuit.edges.length;
   const strokes: Strokes = {
     edge: new Int32Array(n),
@@ -68,7 +69,7 @@ export function strokesOf(edges: Edges, circuit: Circuit, layout: Layout): Strok
     strokes.y0[i] = y0;
     strokes.x1[i] = x1;
     strokes.y1[i] = y1;
-    strokes.width[i] = strokeWidth(edges.score[e]!, edges.largest);
+    strokes.width[i] = strokeWidth(edges.score[e]!, edges.largest, n < FEW ? 1 : THINNEST);
     strokes.negative[i] = edges.score[e]! < 0 ? 1 : 0;
   }
   return strokes;

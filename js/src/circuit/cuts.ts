@@ -3,7 +3,7 @@ import { button } from "../core/controls.js";
 import { h, num, signed } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import { isAbort } from "../core/wire.js";
-import type { Edges } from "./graph.js";
+import type { Links } from "./graph.js";
 
 const CHIPS = 8;
 
@@ -15,7 +15,7 @@ export class Cuts {
 
   constructor(
     private readonly view: View,
-    private readonly edges: () => Edges,
+    private readonly edges: () => Links,
     private readonly changed: () => void,
   ) {
     this.flats = [...(view.state.cut ?? [])];
@@ -43,9 +43,11 @@ export class Cuts {
     this.changed();
   }
 
-  async toggle(flat: number): Promise<void> {
-    const next = this.has(flat) ? this.flats.filter((f) => f !== flat) : [...this.flats, flat];
-    await this.measure(next, flat);
+  /** Cuts these edges, or restores them when all are cut. */
+  async toggle(flats: readonly number[]): Promise<void> {
+    const all = flats.every((flat) => this.has(flat));
+    const rest = this.flats.filter((flat) => !flats.includes(flat));
+    await this.measure(all ? rest : [...rest, ...flats], flats[0]);
   }
 
   async restoreAll(): Promise<void> {
@@ -130,7 +132,7 @@ export class Cuts {
         const name = at < 0 ? `edge ${flat}` : edges.label(at);
         const chip = button(
           `${name} ×`,
-          this.view.guard(() => this.toggle(flat)),
+          this.view.guard(() => this.toggle([flat])),
           {
             title: `Restore ${name}`,
             class: "iw-chip",

@@ -1,6 +1,5 @@
-// Edges on a canvas, strongest on top. Full quality is drawn in slices so that the page never stalls;
-// while something moves, a draft of thin lines stands in (without a GPU wide curves cost ten times
-// as much as hairlines).
+// Links on a canvas, strongest on top. Full quality is drawn in slices so that the page never
+// stalls; while nothing is drawn yet, a draft of the strongest stands in.
 
 import { BEND, type Strokes } from "./curve.js";
 import type { Layout } from "./layout.js";
@@ -10,6 +9,10 @@ export interface Paint {
   negative: string;
   ghost: string;
   cut: string;
+  /** Links that are no part of a reference, or hidden. */
+  faint: string;
+  /** Marks of nodes by kind, for graphs with more nodes than elements. */
+  node: string;
 }
 
 export interface Viewport {
@@ -18,10 +21,9 @@ export interface Viewport {
   y: number;
 }
 
-/** Strong edges keep their width in a draft. */
-const KEPT_WIDE = 120;
-/** Most edges in a draft. */
-export const DRAFT = 3000;
+/** Most links in a draft. */
+export const DRAFT = 500;
+const EVERY = 24; // links between two looks at the clock
 
 /** Widths shrink slower than the picture when zoomed out, and grow slower when zoomed in. */
 export const lineScale = (scale: number): number => Math.sqrt(scale) / scale;
@@ -43,18 +45,21 @@ export function clear(ctx: CanvasRenderingContext2D): void {
   ctx.clearRect(0, 0, ctx.canvas.width, ctx.canvas.height);
 }
 
+/** How a link is drawn beside its sign: cut, absent from a reference, missed, hidden. */
+export type Look = "" | "cut" | "extra" | "miss" | "veiled";
+
 export interface DrawOptions {
   /** Positions in `strokes` to draw, in this order; all of them without it. */
   only?: ArrayLike<number>;
-  /** Edges drawn dotted and grey whatever their sign. */
-  cut?: ReadonlySet<number>;
+  /** The look of a link (its position in the order of strength). */
+  look?: (edge: number) => Look;
   /** No fading. */
   solid?: boolean;
-  /** Thin lines for all but the strongest. */
+  /** Only the strongest. */
   draft?: boolean;
 }
 
-/** Draws edges; the generator yields every few edges, so that the caller may stop for a frame. */
+/** Draws links; the generator yields every few, so that the caller may stop for a frame. */
 export function* drawing(
   ctx: CanvasRenderingContext2D,
   strokes: Strokes,
@@ -62,29 +67,36 @@ export function* drawing(
   view: Viewport,
   options: DrawOptions = {},
 ): Generator<void> {
-  const { only, cut, solid = false, draft = false } = options;
+  const { only, look, solid = false, draft = false } = options;
   const scaled = lineScale(view.scale);
   const count = only ? only.length : strokes.edge.length;
-  const first = draft ? Math.max(0, count - DRAFT) : 0;
-  const hairline = (0.9 / view.scale) * Math.min(1, Math.sqrt(view.scale));
-  let style = -1;
+  let style = "";
+  let alpha = -1;
+  let thick = -1;
   ctx.lineCap = "butt";
-  for (let n = first; n < count; n++) {
+  for (let n = draft ? Math.max(0, count - DRAFT) : 0; n < count; n++) {
     const i = only ? only[n]! : n;
-    const severed = cut?.has(strokes.edge[i]!) ?? false;
-    const kind = severed ? 2 : strokes.negative[i]!;
-    const wide = !draft || n >= count - KEPT_WIDE;
-    const width = severed ? 1.25 : strokes.width[i]!;
-    const key = kind * 2 + (wide ? 1 : 0);
+    const how = look ? look(strokes.edge[i]!) : "";
+    const negative = strokes.negative[i] === 1;
+    const width = how === "cut" || how === "miss" ? 1.5 : how ? 1 : strokes.width[i]!;
+    const dashed = how === "" && negative;
+    const key = how || (negative ? "negative" : "positive");
     if (key !== style) {
       style = key;
-      ctx.strokeStyle = [paint.positive, paint.negative, paint.cut][kind]!;
-      if (!wide || kind === 0) ctx.setLineDash([]);
-      else if (kind === 2) ctx.setLineDash([1.5 * scaled, 4 * scaled]);
+      const grey = how === "veiled" || how === "extra" ? paint.faint : paint.cut;
+      ctx.strokeStyle = how ? grey : negative ? paint.negative : paint.positive;
+      if (how === "cut") ctx.setLineDash([1.5 * scaled, 4 * scaled]);
+      else if (how === "miss") ctx.setLineDash([2 * scaled, 2 * scaled]);
+      else ctx.setLineDash([]);
     }
-    if (wide && kind === 1) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
-    ctx.globalAlpha = solid || severed ? 1 : opacity(width, count);
-    ctx.lineWidth = wide ? width * scaled : hairline;
+    if (dashed) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
+    const strength =
+      how === "extra" ? 0.5 : solid || how ? 1 : Math.round(opacity(width, count) * 40) / 40;
+    if (strength !== alpha) ctx.globalAlpha = alpha = strength;
+    if (width !== thick) {
+      thick = width;
+      ctx.lineWidth = width * scaled;
+    }
     const y0 = strokes.y0[i]!;
     const y1 = strokes.y1[i]!;
     const bend = (y1 - y0) * BEND;
@@ -92,13 +104,13 @@ export function* drawing(
     ctx.moveTo(strokes.x0[i]!, y0);
     ctx.bezierCurveTo(strokes.x0[i]!, y0 + bend, strokes.x1[i]!, y1 - bend, strokes.x1[i]!, y1);
     ctx.stroke();
-    if (n % 16 === 15) yield;
+    if (n % EVERY === EVERY - 1) yield;
   }
   ctx.globalAlpha = 1;
   ctx.setLineDash([]);
 }
 
-/** Draws edges at once. */
+/** Draws links at once. */
 export function drawEdges(...call: Parameters<typeof drawing>): void {
   for (const _ of drawing(...call));
 }

@@ -1,6 +1,16 @@
-// The component graph: which writer feeds which reader, and what is left of it at a given size.
+// Nodes, the links between them, and what is left of them at a given size.
 
-export type NodeKind = "input" | "head" | "mlp" | "logits" | "other";
+export type NodeKind =
+  | "input"
+  | "head"
+  | "mlp"
+  | "logits"
+  | "other"
+  | "feature"
+  | "error"
+  | "embedding"
+  | "logit"
+  | "group";
 export type Port = "" | "q" | "k" | "v";
 
 export const PORTS: readonly Port[] = ["", "q", "k", "v"];
@@ -9,12 +19,21 @@ export const PORT_NAMES: Record<Port, string> = { "": "", q: "query", k: "key", 
 export interface GraphNode {
   id: string;
   kind: NodeKind;
-  /** -1 for the input, one above the last layer for the logits. */
+  /** Row from below: -1 for the input, one above the last layer for the logits. */
   layer: number;
   /** Head index, or -1. */
   head: number;
   writes: boolean;
   reads: boolean;
+  /** Token position, where nodes have one. */
+  position?: number;
+  /** What stands in the drawing and what is read aloud, where the id does not say it. */
+  label?: string;
+  name?: string;
+  /** Nodes inside, for a group. */
+  members?: readonly number[];
+  /** Token position that a group works at. */
+  at?: string;
 }
 
 export interface ParsedName {
@@ -47,6 +66,7 @@ export function parseName(name: string): ParsedName {
 
 /** Short label in a drawing: `9.6`, `MLP 9`, `input`, `logits`. */
 export function shortLabel(node: GraphNode): string {
+  if (node.label !== undefined) return node.label;
   if (node.kind === "head") return `${node.layer}.${node.head}`;
   if (node.kind === "mlp") return `MLP ${node.layer}`;
   return node.id;
@@ -54,22 +74,52 @@ export function shortLabel(node: GraphNode): string {
 
 /** Spoken name: `head 9.6`, `MLP 9`, `input`, `logits`. */
 export function spokenLabel(node: GraphNode): string {
-  return node.kind === "head" ? `head ${shortLabel(node)}` : shortLabel(node);
+  return node.name ?? (node.kind === "head" ? `head ${shortLabel(node)}` : shortLabel(node));
 }
 
-export class CircuitGraph {
+export class Graph {
   readonly nodes: GraphNode[] = [];
+  layers = 0;
+  heads = 0;
+  private readonly index = new Map<string, number>();
+
+  /** Position of a node, or -1. */
+  find(id: string): number {
+    return this.index.get(id) ?? -1;
+  }
+
+  protected put(node: GraphNode): number {
+    this.nodes.push(node);
+    if (!this.index.has(node.id)) this.index.set(node.id, this.nodes.length - 1);
+    return this.nodes.length - 1;
+  }
+
+  protected measure(): void {
+    for (const node of this.nodes) {
+      this.layers = Math.max(this.layers, node.layer + 1);
+      this.heads = Math.max(this.heads, node.head + 1);
+    }
+  }
+
+  static of(nodes: readonly GraphNode[]): Graph {
+    const graph = new Graph();
+    for (const node of nodes) graph.put(node);
+    graph.measure();
+    return graph;
+  }
+}
+
+/** The components of a transformer by the names of writers and readers. */
+export class CircuitGraph extends Graph {
   readonly writer: Int32Array;
   readonly reader: Int32Array;
   readonly port: Uint8Array;
-  readonly layers: number;
-  readonly heads: number;
-  private readonly index = new Map<string, number>();
 
   constructor(
     readonly forward: readonly string[],
     readonly backward: readonly string[],
   ) {
+    super();
     this.writer = new Int32Array(forward.length);
     this.reader = new Int32Array(backward.length);
     this.port = new Uint8Array(backward.length);
@@ -83,63 +133,36 @@ export class CircuitGraph {
       this.port[i] = PORTS.indexOf(parsed.port);
       this.nodes[this.reader[i]!]!.reads = true;
     });
-    this.layers = 1 + Math.max(-1, ...this.nodes.map((n) => n.layer));
-    this.heads = 1 + Math.max(-1, ...this.nodes.map((n) => n.head));
+    this.measure();
     for (const node of this.nodes) if (node.kind === "logits") node.layer = this.layers;
   }
 
-  find(id: string): number {
-    return this.index.get(id) ?? -1;
-  }
-
   private add(parsed: ParsedName): number {
-    const known = this.index.get(parsed.id);
-    if (known !== undefined) return known;
+    const known = this.find(parsed.id);
+    if (known >= 0) return known;
     const { id, kind, layer, head } = parsed;
-    this.nodes.push({ id, kind, layer, head, writes: false, reads: false });
-    this.index.set(id, this.nodes.length - 1);
-    return this.nodes.length - 1;
+    return this.put({ id, kind, layer, head, writes: false, reads: false });
   }
 }
 
-/** Edges, strongest first; `flat` is forward · n_backward + backward. */
-export class Edges {
-  readonly from: Int32Array;
-  readonly to: Int32Array;
-  readonly port: Uint8Array;
+/** Links between nodes, strongest first. */
+export class Links {
   readonly largest: number;
-  private readonly at = new Map<number, number>();
 
   constructor(
-    readonly graph: CircuitGraph,
-    readonly flat: Int32Array,
+    readonly graph: Graph,
+    readonly from: Int32Array,
+    readonly to: Int32Array,
+    readonly port: Uint8Array,
     readonly score: Float32Array,
   ) {
-    if (flat.length !== score.length)
-      throw new Error(`${flat.length} edges with ${score.length} scores`);
-    const n = graph.backward.length;
-    this.from = new Int32Array(flat.length);
-    this.to = new Int32Array(flat.length);
-    this.port = new Uint8Array(flat.length);
     let largest = 0;
-    for (let i = 0; i < flat.length; i++) {
-      const reader = flat[i]! % n;
-      this.from[i] = graph.writer[(flat[i]! - reader) / n]!;
-      this.to[i] = graph.reader[reader]!;
-      this.port[i] = graph.port[reader]!;
-      this.at.set(flat[i]!, i);
-      if (Math.abs(score[i]!) > largest) largest = Math.abs(score[i]!);
-    }
+    for (const x of score) if (Math.abs(x) > largest) largest = Math.abs(x);
     this.largest = largest;
   }
 
   get length(): number {
-    return this.flat.length;
-  }
-
-  /** Position of an edge in the order of strength, or -1. */
-  position(flat: number): number {
-    return this.at.get(flat) ?? -1;
+    return this.score.length;
   }
 
   portOf(edge: number): Port {
@@ -152,6 +175,52 @@ export class Edges {
     const port = PORT_NAMES[this.portOf(edge)];
     const ends = `${shortLabel(nodes[this.from[edge]!]!)} → ${shortLabel(nodes[this.to[edge]!]!)}`;
     return port ? `${ends} ${port}` : ends;
+  }
+
+  /** What the edge is outside of the drawing; several where links of a group are one. */
+  flats(edge: number): readonly number[] {
+    return [edge];
+  }
+
+  /** Place in the order of strength of something that `flats` gave, or -1. */
+  position(flat: number): number {
+    return flat;
+  }
+}
+
+/** Edges of a circuit; `flat` is forward · n_backward + backward. */
+export class Edges extends Links {
+  private readonly at = new Map<number, number>();
+
+  constructor(
+    override readonly graph: CircuitGraph,
+    readonly flat: Int32Array,
+    score: Float32Array,
+  ) {
+    if (flat.length !== score.length)
+      throw new Error(`${flat.length} edges with ${score.length} scores`);
+    const n = graph.backward.length;
+    const from = new Int32Array(flat.length);
+    const to = new Int32Array(flat.length);
+    const port = new Uint8Array(flat.length);
+    for (let i = 0; i < flat.length; i++) {
+      const reader = flat[i]! % n;
+      from[i] = graph.writer[(flat[i]! - reader) / n]!;
+      to[i] = graph.reader[reader]!;
+      port[i] = graph.port[reader]!;
+    }
+    super(graph, from, to, port, score);
+    flat.forEach((f, i) => {
+      this.at.set(f, i);
+    });
+  }
+
+  override flats(edge: number): readonly number[] {
+    return [this.flat[edge]!];
+  }
+
+  override position(flat: number): number {
+    return this.at.get(flat) ?? -1;
   }
 }
 
@@ -167,21 +236,29 @@ export interface Circuit {
 }
 
 /**
- * The strongest `count` edges that lie on a path from a source (a node that reads nothing) to a
- * sink (a node that writes nothing). With `connected: false` all of them stay.
+ * Of these links (or the strongest `wanted`) those on a path from a source (a node that reads
+ * nothing) to a sink (a node that writes nothing). With `connected: false` all of them stay.
  */
-export function circuitOf(edges: Edges, count: number, connected = true): Circuit {
-  const asked = Math.max(0, Math.min(count, edges.length));
-  const nodes = edges.graph.nodes;
+export function circuitOf(links: Links, wanted: number | Int32Array, connected = true): Circuit {
+  const count = typeof wanted === "number" ? Math.max(0, Math.min(wanted, links.length)) : 0;
+  const given =
+    typeof wanted === "number" ? Int32Array.from({ length: count }, (_, i) => i) : wanted;
+  const nodes = links.graph.nodes;
   const ins = new Int32Array(nodes.length);
   const outs = new Int32Array(nodes.length);
-  const alive = new Uint8Array(asked).fill(1);
-  const touching: number[][] = nodes.map(() => []);
-  for (let e = 0; e < asked; e++) {
-    outs[edges.from[e]!]!++;
-    ins[edges.to[e]!]!++;
-    touching[edges.from[e]!]!.push(e);
-    touching[edges.to[e]!]!.push(e);
+  const dropped = new Uint8Array(links.length);
+  const incoming = new Map<number, number[]>();
+  const outgoing = new Map<number, number[]>();
+  const push = (map: Map<number, number[]>, key: number, e: number): void => {
+    const list = map.get(key);
+    if (list) list.push(e);
+    else map.set(key, [e]);
+  };
+  for (const e of given) {
+    outs[links.from[e]!]!++;
+    ins[links.to[e]!]!++;
+    push(outgoing, links.from[e]!, e);
+    push(incoming, links.to[e]!, e);
   }
   if (connected) {
     const dead = (i: number): boolean =>
@@ -190,30 +267,23 @@ export function circuitOf(edges: Edges, count: number, connected = true): Circui
     const queue = nodes.map((_, i) => i).filter(dead);
     while (queue.length) {
       const node = queue.pop()!;
-      for (const e of touching[node]!) {
-        if (!alive[e]) continue;
-        alive[e] = 0;
-        outs[edges.from[e]!]!--;
-        ins[edges.to[e]!]!--;
-        const other = edges.from[e] === node ? edges.to[e]! : edges.from[e]!;
+      for (const e of [...(incoming.get(node) ?? []), ...(outgoing.get(node) ?? [])]) {
+        if (dropped[e]) continue;
+        dropped[e] = 1;
+        outs[links.from[e]!]!--;
+        ins[links.to[e]!]!--;
+        const other = links.from[e] === node ? links.to[e]! : links.from[e]!;
         if (dead(other)) queue.push(other);
       }
     }
-  }
-  const kept: number[] = [];
-  const incoming = new Map<number, number[]>();
-  const outgoing = new Map<number, number[]>();
-  const push = (map: Map<number, number[]>, key: number, e: number): void => {
-    const list = map.get(key);
-    if (list) list.push(e);
-    else map.set(key, [e]);
-  };
-  for (let e = 0; e < asked; e++) {
-    if (!alive[e]) continue;
-    kept.push(e);
-    push(outgoing, edges.from[e]!, e);
-    push(incoming, edges.to[e]!, e);
+    for (const map of [incoming, outgoing])
+      for (const [node, list] of map) {
+        const kept = list.filter((e) => !dropped[e]);
+        if (kept.length) map.set(node, kept);
+        else map.delete(node);
+      }
   }
   const present = nodes.map((_, i) => i).filter((i) => incoming.has(i) || outgoing.has(i));
-  return { edges: Int32Array.from(kept), incoming, outgoing, nodes: present, asked };
+  const edges = connected ? given.filter((e) => !dropped[e]) : given;
+  return { edges, incoming, outgoing, nodes: present, asked: given.length };
 }

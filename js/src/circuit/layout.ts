@@ -1,7 +1,7 @@
 // Where nodes stand: layers from the input at the bottom to the logits at the top, heads in
 // columns, MLPs in a column of their own half a row above the heads they may read.
 
-import type { CircuitGraph, Port } from "./graph.js";
+import type { Graph, Port } from "./graph.js";
 
 export interface Layout {
   x: Float32Array;
@@ -9,13 +9,22 @@ export interface Layout {
   /** Width of each node's box. */
   boxes: Float32Array;
   boxHeight: number;
+  /** Height of each node's box where they differ. */
+  heights?: Float32Array;
   columnPitch: number;
   rowPitch: number;
   width: number;
   height: number;
   rows: { label: string; y: number }[];
-  columns: { label: string; x: number }[];
+  columns: { label: string; x: number; width?: number }[];
+  /** Column names stand under the drawing, and are tokens. */
+  columnsBelow?: boolean;
+  /** Boxes hold text and stand in rows, as papers draw them. */
+  boxed?: boolean;
 }
+
+export const heightOf = (layout: Layout, node: number): number =>
+  layout.heights?.[node] || layout.boxHeight;
 
 export const MARGIN = { left: 34, right: 12, top: 26, bottom: 14 };
 
@@ -28,7 +37,7 @@ export function naturalHeight(layers: number, full = false): number {
   return full ? height : clamp(height, 260, 660);
 }
 
-export function layoutGraph(graph: CircuitGraph, width: number, height: number): Layout {
+export function layoutGraph(graph: Graph, width: number, height: number): Layout {
   const { nodes, layers, heads } = graph;
   const gap = heads ? 0.55 : 0;
   const slots = Math.max(1, heads + gap + 1);
@@ -79,16 +88,17 @@ export function layoutGraph(graph: CircuitGraph, width: number, height: number):
  * Components that are not shown have no place (NaN).
  */
 export function layoutPacked(
-  graph: CircuitGraph,
+  graph: Graph,
   shown: readonly number[],
   width: number,
   height: number,
+  rank: (node: number) => number = () => 0,
 ): Layout {
   const { nodes } = graph;
   const levels = new Map<number, number[]>();
   for (const i of shown) {
     const node = nodes[i]!;
-    const level = node.kind === "mlp" ? node.layer + 0.5 : node.layer;
+    const level = node.kind === "mlp" ? node.layer + 0.5 : Math.round(node.layer);
     const list = levels.get(level);
     if (list) list.push(i);
     else levels.set(level, [i]);
@@ -111,13 +121,21 @@ export function layoutPacked(
   const boxes = new Float32Array(nodes.length);
   const rows: Layout["rows"] = [];
   order.forEach((level, r) => {
-    const list = levels.get(level)!.sort((a, b) => nodes[a]!.head - nodes[b]!.head || a - b);
+    const list = levels
+      .get(level)!
+      .sort((a, b) => rank(a) - rank(b) || nodes[a]!.head - nodes[b]!.head || a - b);
     const at = total - MARGIN.bottom - 12 - r * rowPitch;
     list.forEach((i, place) => {
       const kind = nodes[i]!.kind;
       x[i] = isMlp(list) ? mlpX : middle + (place - (list.length - 1) / 2) * columnPitch;
       y[i] = at;
-      boxes[i] = kind === "head" ? clamp(columnPitch - 8, 10, 38) : clamp(columnPitch - 4, 34, 56);
+      const text = nodes[i]!.label?.length ?? 0;
+      boxes[i] =
+        kind === "group"
+          ? clamp(text * 6 + 14, 34, columnPitch - 4)
+          : kind === "head"
+            ? clamp(columnPitch - 8, 10, 38)
+            : clamp(columnPitch - 4, 34, 56);
     });
     const layer = nodes[list[0]!]!.layer;
     if (layer >= 0 && layer < graph.layers && level === layer)
@@ -142,10 +160,40 @@ const SHIFT: Record<Port, number> = { "": 0, q: -0.3, k: 0, v: 0.3 };
 /** Where an edge leaves its writer (top) and enters a port of its reader (bottom). */
 export const leaving = (layout: Layout, node: number): [number, number] => [
   layout.x[node]!,
-  layout.y[node]! - layout.boxHeight / 2,
+  layout.y[node]! - heightOf(layout, node) / 2,
 ];
 
 export const entering = (layout: Layout, node: number, port: Port): [number, number] => [
   layout.x[node]! + SHIFT[port] * layout.boxes[node]!,
-  layout.y[node]! + layout.boxHeight / 2 + 3,
+  layout.y[node]! + heightOf(layout, node) / 2 + (layout.boxHeight < 9 ? 0 : 3),
 ];
+
+/** Folded groups stand in the middle of their members, which lose their place. */
+export function placeGroups(graph: Graph, layout: Layout, shown: readonly number[]): void {
+  for (const i of shown) {
+    const { members, label = "" } = graph.nodes[i]!;
+    if (!members || layout.boxed) continue;
+    const known = members.filter((m) => Number.isFinite(layout.x[m]!));
+    const mean = (of: Float32Array) => known.reduce((sum, m) => sum + of[m]!, 0) / known.length;
+    if (!known.length) continue;
+    [layout.x[i], layout.y[i]] = [mean(layout.x), mean(layout.y)];
+    layout.boxes[i] = Math.max(30, Math.min(150, label.length * 6.6 + 14));
+    layout.heights ??= new Float32Array(graph.nodes.length);
+    layout.heights[i] = Math.max(18, layout.boxHeight);
+  }
+}
+
+/** Moves nodes to where a reader put them: shares of width and of height from below. */
+export function movePlaces(
+  graph: Graph,
+  layout: Layout,
+  positions: Readonly<Record<string, readonly [number, number]>>,
+): void {
+  for (const [id, [fx, fy]] of Object.entries(positions)) {
+    for (const i of [graph.find(id), graph.find(`group:${id}`)]) {
+      if (i < 0 || !Number.isFinite(layout.x[i]!)) continue;
+      layout.x[i] = fx * layout.width;
+      layout.y[i] = (1 - fy) * layout.height;
+    }
+  }
+}

@@ -1,6 +1,6 @@
 // Arrow keys on a layered graph.
 
-import type { Circuit, Edges } from "./graph.js";
+import type { Circuit, Links } from "./graph.js";
 import type { Layout } from "./layout.js";
 
 export type Direction = "up" | "down" | "left" | "right";
@@ -40,7 +40,7 @@ export function edgesOf(circuit: Circuit, node: number): number[] {
 }
 
 /** The node at the other end of a node's strongest edge that way; the same node if none. */
-export function follow(edges: Edges, circuit: Circuit, node: number, way: "up" | "down"): number {
+export function follow(edges: Links, circuit: Circuit, node: number, way: "up" | "down"): number {
   const list = (way === "up" ? circuit.outgoing : circuit.incoming).get(node);
   if (!list?.length) return node;
   return way === "up" ? edges.to[list[0]!]! : edges.from[list[0]!]!;

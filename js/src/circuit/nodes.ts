@@ -1,28 +1,50 @@
-// Components as SVG buttons over the canvas: one tab stop, arrow keys, spoken names.
-import { num, plural, s, signed } from "../core/dom.js";
+// Nodes as SVG buttons over the canvas: one tab stop, arrow keys, spoken names. Of a graph with more
+// nodes than a page can hold only the named, pinned and focused ones are elements; the others are
+// marks on the canvas.
+import { plural, s, signed } from "../core/dom.js";
 import type { Viewport } from "./draw.js";
 import {
   type Circuit,
-  type Edges,
   type GraphNode,
+  type Links,
   PORT_NAMES,
   type Port,
   shortLabel,
   spokenLabel,
 } from "./graph.js";
-import { entering, type Layout } from "./layout.js";
+import { entering, heightOf } from "./layout.js";
+import { markPath } from "./marks.js";
 import type { Scene } from "./scene.js";
+
+/** More nodes than this become marks on the canvas. */
+export const MOST_ELEMENTS = 400;
 
 export interface NodeEvents {
   enter(node: number, event: PointerEvent): void;
   leave(): void;
   focus(node: number): void;
   blur(): void;
-  press(node: number): void;
+  press(node: number, event: MouseEvent): void;
+}
+
+/** What is special about nodes now. */
+export interface Marks {
+  ablated: ReadonlySet<number>;
+  pins: ReadonlySet<string>;
+  notes: Readonly<Record<string, string>>;
+  chosen: ReadonlySet<string>;
+  /** Found in a reference, missed, or not part of it. */
+  reference: (node: GraphNode) => "" | "hit" | "miss" | "extra";
+  veiled: (node: GraphNode) => boolean;
 }
 
 /** `head 9.6, layer 9, 4 incoming edges, 2 outgoing, strongest from MLP 0 +0.31, ablated`. */
-export function nodeName(edges: Edges, circuit: Circuit, index: number, ablated = false): string {
+export function nodeName(
+  edges: Links,
+  circuit: Circuit,
+  index: number,
+  ...marks: string[]
+): string {
   const node = edges.graph.nodes[index] as GraphNode;
   const parts = [spokenLabel(node)];
   if (node.kind === "head" || node.kind === "mlp") parts.push(`layer ${node.layer}`);
@@ -38,8 +60,7 @@ export function nodeName(edges: Edges, circuit: Circuit, index: number, ablated 
       `strongest from ${from}${port ? ` into ${port}` : ""} ${signed(edges.score[first] as number)}`,
     );
   }
-  if (ablated) parts.push("ablated");
-  return parts.join(", ");
+  return [...parts, ...marks.filter(Boolean)].join(", ");
 }
 
 /** A label for a box of a dozen pixels: the head without its layer, `M9`. */
@@ -62,72 +83,130 @@ export function portMark(port: Port, x: number, y: number, r: number): SVGElemen
   return s("path", { class: cls, d: `M${x - w},${y + r}L${x + w},${y + r}L${x},${y - r * 1.1}Z` });
 }
 
+const dots: readonly string[] = ["feature", "error", "embedding", "logit"];
+
 export class Nodes {
-  readonly el = s("svg", { class: "iw-circuit-nodes", role: "group", "aria-label": "Components" });
+  readonly el = s("svg", { class: "iw-circuit-nodes", role: "group", "aria-label": "Nodes" });
+  /** Where boxes of groups are drawn. */
+  readonly under = s("g", {});
   private readonly world = s("g", {});
-  private readonly edgeLabels = s("g", { class: "iw-circuit-axes", "aria-hidden": "true" });
   private readonly drawn = new Map<number, SVGGElement>();
-  private layout: Layout | undefined;
+  private scene: Scene | undefined;
+  private marks: Marks | undefined;
+  /** Nodes that are marks on the canvas. */
+  marked: readonly number[] = [];
   /** The node that Tab reaches. */
   current = -1;
 
   constructor(private readonly events: NodeEvents) {
-    this.el.append(this.edgeLabels, this.world);
+    this.world.classList.add("iw-world");
+    this.world.append(this.under);
+    this.el.append(this.world);
   }
 
-  show(scene: Scene, ablated: ReadonlySet<number>): void {
-    const { layout, circuit, edges } = scene;
+  show(scene: Scene, marks: Marks): void {
     const held = this.el.contains(document.activeElement) ? this.current : -1;
+    this.scene = scene;
+    this.marks = marks;
+    const { layout } = scene;
     const order = [...scene.shown].sort(
       (a, b) =>
         (layout.y[b] as number) - (layout.y[a] as number) ||
         (layout.x[a] as number) - (layout.x[b] as number),
     );
+    const many = order.length > MOST_ELEMENTS;
+    const wanted = many ? order.filter((i) => this.matters(i)) : order;
+    const inPage = new Set(wanted);
+    this.marked = many ? order.filter((i) => !inPage.has(i)) : [];
     const before = new Map(this.drawn);
     this.drawn.clear();
-    for (const i of order) {
-      const ports = [
-        ...new Set((circuit.incoming.get(i) ?? []).map((e) => edges.portOf(e))),
-      ].sort();
-      const place = [layout.x[i], layout.y[i], layout.boxes[i], layout.boxHeight];
-      const look = [...place, ablated.has(i), ...ports].join();
-      const known = before.get(i);
-      const g = known?.dataset.look === look ? known : this.draw(scene, i, ports, ablated.has(i));
-      g.dataset.look = look;
-      g.setAttribute("aria-label", nodeName(edges, circuit, i, ablated.has(i)));
-      this.drawn.set(i, g);
-    }
-    const wanted = [...this.drawn.values()];
+    for (const i of wanted) this.drawn.set(i, this.renew(i, before.get(i)));
+    const elements = [this.under, ...this.drawn.values()];
     const same =
-      wanted.length === this.world.childElementCount &&
-      wanted.every((g, i) => g === this.world.children[i]);
-    if (!same) this.world.replaceChildren(...wanted);
-    if (layout !== this.layout) this.axes(layout);
-    this.layout = layout;
-    const start = this.drawn.has(this.current) ? this.current : (order[order.length - 1] ?? -1);
+      elements.length === this.world.childElementCount &&
+      elements.every((g, i) => g === this.world.children[i]);
+    if (!same) this.world.replaceChildren(...elements);
+    const last = wanted[wanted.length - 1] ?? order[order.length - 1] ?? -1;
+    const start = this.drawn.has(this.current) ? this.current : last;
     this.roam(start);
     if (held >= 0 && !same) this.focus(start);
   }
 
-  private draw(scene: Scene, i: number, ports: readonly Port[], ablated: boolean): SVGGElement {
-    const { layout } = scene;
-    const node = scene.graph.nodes[i] as GraphNode;
+  /** Whether a node stays an element in a graph of many. */
+  private matters(i: number): boolean {
+    const node = this.scene?.graph.nodes[i] as GraphNode;
+    const { pins, notes, chosen } = this.marks as Marks;
+    const { id } = node;
+    return (
+      i === this.current || Boolean(node.members) || pins.has(id) || id in notes || chosen.has(id)
+    );
+  }
+
+  /** Makes an element of a mark, for as long as it has the focus. */
+  private ensure(i: number): SVGGElement | undefined {
+    const known = this.drawn.get(i);
+    if (known || !this.scene?.shown.includes(i)) return known;
+    const g = this.renew(i, undefined);
+    this.drawn.set(i, g);
+    this.world.append(g);
+    return g;
+  }
+
+  private renew(i: number, known: SVGGElement | undefined): SVGGElement {
+    const { layout, circuit, edges, graph, inside } = this.scene as Scene;
+    const { ablated, pins, notes, chosen, reference, veiled } = this.marks as Marks;
+    const node = graph.nodes[i] as GraphNode;
+    const found = reference(node);
+    const hidden = veiled(node);
+    const key = node.members ? (node.label ?? node.id) : node.id;
+    const [pinned, noted, selected] = [pins.has(key), notes[key], chosen.has(node.id)];
+    const ports = [...new Set((circuit.incoming.get(i) ?? []).map((e) => edges.portOf(e)))].sort();
+    const size = [layout.x[i], layout.y[i], layout.boxes[i], heightOf(layout, i)];
+    const flags = [ablated.has(i), pinned, noted, selected, found, hidden];
+    const look = [...size, ...flags, ...ports, node.label, ...inside(node)].join("|");
+    const g = known?.dataset.look === look ? known : this.element(i, ports, key);
+    g.dataset.look = look;
+    const said = { hit: "in the reference", miss: "missed", extra: "not in the reference", "": "" };
+    const words = [ablated.has(i) ? "ablated" : "", pinned ? "pinned" : "", said[found]];
+    const note = noted ? `note: ${noted}` : "";
+    const name = hidden
+      ? `${node.members ? "group" : spokenLabel(node)}, hidden`
+      : nodeName(edges, circuit, i, ...words, note);
+    g.setAttribute("aria-label", name);
+    if (selected) g.setAttribute("aria-selected", "true");
+    return g;
+  }
+
+  private element(i: number, ports: readonly Port[], key: string): SVGGElement {
+    const { layout, graph, inside } = this.scene as Scene;
+    const { ablated, pins, notes, chosen, reference, veiled } = this.marks as Marks;
+    const node = graph.nodes[i] as GraphNode;
     const [x, y] = [layout.x[i] as number, layout.y[i] as number];
     const width = layout.boxes[i] as number;
-    const height = layout.boxHeight;
-    const text = width < 24 ? tightLabel(node) : shortLabel(node);
-    const size = Math.min(11, height * 0.62, (width / Math.max(2, text.length)) * 1.7);
-    const [wide, high] = [Math.max(width, 20), Math.max(height, 24)];
+    const height = heightOf(layout, i);
+    const off = ablated.has(i);
     const acts = node.kind === "head" || node.kind === "mlp";
-    const g = s(
-      "g",
-      {
-        class: `iw-node iw-node-${node.kind}${ablated ? " iw-ablated" : ""}`,
-        role: "button",
-        tabindex: -1,
-        "aria-roledescription": "component",
-        "aria-pressed": acts ? String(ablated) : undefined,
-      },
+    const g = s("g", {
+      class: `iw-node iw-node-${node.kind}`,
+      role: "button",
+      tabindex: -1,
+      "aria-roledescription": node.members ? "group" : "node",
+      "aria-pressed": acts ? String(off) : undefined,
+    });
+    const found = reference(node);
+    for (const [name, on] of Object.entries({
+      "iw-ablated": off,
+      "iw-pinned": pins.has(key),
+      "iw-chosen": chosen.has(node.id),
+      "iw-veiled": veiled(node),
+      [`iw-reference-${found}`]: found !== "",
+    }))
+      g.classList.toggle(name, on);
+    const [wide, high] = [
+      Math.max(width, 20),
+      Math.max(height, dots.includes(node.kind) ? 16 : 24),
+    ];
+    g.append(
       s("rect", {
         class: "iw-node-target",
         x: x - wide / 2,
@@ -135,17 +214,16 @@ export class Nodes {
         width: wide,
         height: high,
       }),
-      s("rect", {
-        class: "iw-node-box",
-        x: x - width / 2,
-        y: y - height / 2,
-        width,
-        height,
-        rx: node.kind === "mlp" ? 1.5 : Math.min(6, height / 2.4),
-      }),
-      s("text", { x, y: y + size * 0.36, "font-size": size.toFixed(1) }, text),
     );
-    if (ablated) {
+    const dot = dots.includes(node.kind) && !layout.boxed;
+    if (dot) g.append(s("path", { class: "iw-node-box", d: markPath(node.kind, x, y, width / 2) }));
+    else this.box(g, node, x, y, width, height, inside(node));
+    if (dot && pins.has(key)) {
+      const label = node.label ?? node.id;
+      const text = label.length > 24 ? `${label.slice(0, 23)}…` : label;
+      g.append(s("text", { class: "iw-node-tag", x, y: y - width / 2 - 4 }, text));
+    }
+    if (off) {
       const d = `M${x - width / 2},${y - height / 2}L${x + width / 2},${y + height / 2}`;
       g.append(s("path", { class: "iw-node-strike", d }));
     }
@@ -154,7 +232,59 @@ export class Nodes {
       const [px, py] = entering(layout, i, port);
       g.append(portMark(port, px, py, Math.min(3, Math.max(1.8, width / 9))));
     }
+    if (pins.has(key) && !dot)
+      g.append(s("circle", { class: "iw-pin", cx: x + width / 2, cy: y - height / 2, r: 3.5 }));
+    if (notes[key]) {
+      const [nx, ny] = [x - width / 2 - 1, y - height / 2 - 1];
+      g.append(s("path", { class: "iw-note-mark", d: `M${nx},${ny}h7v5h-3l-2,3v-3h-2Z` }));
+    }
+    this.attach(g, i, node);
+    return g;
+  }
+
+  private box(
+    g: SVGGElement,
+    node: GraphNode,
+    x: number,
+    y: number,
+    width: number,
+    height: number,
+    lines: readonly string[],
+  ): void {
+    const hidden = (this.marks as Marks).veiled(node);
+    const short = node.label ?? (width < 24 ? tightLabel(node) : shortLabel(node));
+    const room = Math.max(4, Math.floor((width - 8) / 6));
+    const cut = node.label && short.length > room ? `${short.slice(0, room - 1)}…` : short;
+    const text = hidden ? "?" : cut;
+    const size = node.label
+      ? 11
+      : Math.min(11, height * 0.62, (width / Math.max(2, text.length)) * 1.7);
+    const square = node.kind === "mlp" || node.kind === "embedding" || node.kind === "logit";
+    g.append(
+      s("rect", {
+        class: "iw-node-box",
+        x: x - width / 2,
+        y: y - height / 2,
+        width,
+        height,
+        rx: square ? 1.5 : Math.min(6, height / 2.4),
+      }),
+    );
+    const head = lines.length ? y - height / 2 + 15 : y + size * 0.36;
+    const title = s("text", { x, y: head, "font-size": size.toFixed(1) }, text);
+    if (node.members) title.classList.add("iw-node-title");
+    g.append(title);
+    if (hidden) return;
+    lines.forEach((line, n) => {
+      const text = s("text", { x, y: y - height / 2 + 31 + n * 15, "font-size": 10.5 }, line);
+      if (node.at && n === lines.length - 1) text.classList.add("iw-node-at");
+      g.append(text);
+    });
+  }
+
+  private attach(g: SVGGElement, i: number, node: GraphNode): void {
     g.dataset.node = node.id;
+    g.dataset.at = String(i);
     g.addEventListener("pointerenter", (event) => this.events.enter(i, event));
     g.addEventListener("pointerleave", () => this.events.leave());
     g.addEventListener("focus", () => {
@@ -164,46 +294,28 @@ export class Nodes {
     g.addEventListener("blur", () => this.events.blur());
     g.addEventListener("click", (event) => {
       event.stopPropagation();
-      this.events.press(i);
+      this.events.press(i, event);
     });
-    return g;
   }
 
-  private axes(layout: Layout): void {
-    this.edgeLabels.replaceChildren();
-    for (const row of layout.rows)
-      this.edgeLabels.append(s("text", { class: "iw-axis-row" }, row.label));
-    for (const column of layout.columns) {
-      this.edgeLabels.append(s("text", { class: "iw-axis-column" }, column.label));
-    }
-    if (layout.columns.length) this.edgeLabels.append(s("text", { x: 4, y: 14 }, "head"));
-  }
-
-  place(view: Viewport, height: number): void {
+  place(view: Viewport): void {
     this.world.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
     this.el.classList.toggle("iw-far", view.scale < 0.62);
-    const layout = this.layout;
-    if (!layout) return;
-    const labels = [...this.edgeLabels.children];
-    layout.rows.forEach((row, i) => {
-      labels[i]?.setAttribute("x", "4");
-      labels[i]?.setAttribute("y", (row.y * view.scale + view.y + 4).toFixed(1));
-    });
-    layout.columns.forEach((column, i) => {
-      const el = labels[layout.rows.length + i];
-      el?.setAttribute("x", (column.x * view.scale + view.x).toFixed(1));
-      el?.setAttribute("y", String(Math.min(14, height)));
-    });
+  }
+
+  /** Shows a node elsewhere while it is dragged. */
+  drag(node: number, dx: number, dy: number): void {
+    this.drawn.get(node)?.setAttribute("transform", `translate(${dx} ${dy})`);
   }
 
   private roam(node: number): void {
     this.drawn.get(this.current)?.setAttribute("tabindex", "-1");
     this.current = node;
-    this.drawn.get(node)?.setAttribute("tabindex", "0");
+    this.ensure(node)?.setAttribute("tabindex", "0");
   }
 
   focus(node: number): void {
-    this.drawn.get(node)?.focus({ preventScroll: true });
+    this.ensure(node)?.focus({ preventScroll: true });
   }
 
   /** Fades all but these; null shows all alike. */
@@ -215,11 +327,10 @@ export class Nodes {
     }
   }
 
-  select(id: string | null, layer: number | null, head: number | null): void {
-    for (const g of this.drawn.values()) {
-      const here = id ? g.dataset.node === id : g.dataset.node === `a${layer}.h${head}`;
-      g.classList.toggle("iw-selected", here);
-    }
+  /** Gives a class to the nodes that a test names. */
+  flag(name: string, test: (node: GraphNode) => boolean): void {
+    for (const [i, g] of this.drawn)
+      g.classList.toggle(name, test(this.scene?.graph.nodes[i] as GraphNode));
   }
 
   /** Marks a node whose intervention is on its way; -1 when it has arrived. */
@@ -229,19 +340,6 @@ export class Nodes {
   }
 
   at(node: number): DOMRect | undefined {
-    return this.drawn.get(node)?.getBoundingClientRect();
+    return this.ensure(node)?.getBoundingClientRect();
   }
-}
-
-export function nodeRows(edges: Edges, circuit: Circuit, node: number): [string, string][] {
-  const incoming = circuit.incoming.get(node) ?? [];
-  const outgoing = circuit.outgoing.get(node) ?? [];
-  const rows: [string, string][] = [];
-  const total = (list: number[]): string =>
-    num(list.reduce((sum, e) => sum + Math.abs(edges.score[e] as number), 0));
-  if (incoming.length)
-    rows.push([`${plural(incoming.length, "edge")} in, Σ|score|`, total(incoming)]);
-  if (outgoing.length)
-    rows.push([`${plural(outgoing.length, "edge")} out, Σ|score|`, total(outgoing)]);
-  return rows;
 }

@@ -1,47 +1,53 @@
-// The picture: edges on a canvas under nodes in SVG; pan, zoom, pointing, highlighting.
+// The picture: a bitmap of the links under nodes in SVG. While something moves, the sheet with both
+// is moved as a whole; when it rests, both are drawn anew for the new viewport.
 import { h } from "../core/dom.js";
+import type { Axes } from "./axes.js";
+import { AT_ONCE, Bitmap, type Picture } from "./bitmap.js";
 import { hold, reveal, type Size, whole, zoomAt } from "./camera.js";
 import { hitEdge } from "./curve.js";
-import { clear, drawEdges, drawGhosts, drawing, type Paint, place, type Viewport } from "./draw.js";
+import { clear, drawEdges, type Look, type Paint, place, type Viewport } from "./draw.js";
+import { hitMark } from "./marks.js";
 import type { Nodes } from "./nodes.js";
 import type { Scene } from "./scene.js";
 
-const AT_ONCE = 150; // edges that are drawn in full even while something moves
-const SLICE = 10; // ms of drawing per frame
-const SETTLE = 90; // ms without movement before full quality
-const REACH = 6; // px around an edge that count as pointing at it
-
-export interface StageEvents {
-  hover(edge: number, x: number, y: number): void;
-  press(edge: number): void;
-}
+const SETTLE = 120; // ms without movement before it is drawn anew
+const REACH = 6; // px around a link that count as pointing at it
 
 export class Stage {
   readonly el = h("div", { class: "iw-stage" });
-  readonly camera: { view: Viewport } = { view: { scale: 1, x: 0, y: 0 } };
-  private readonly base = h("canvas", { class: "iw-canvas", "aria-hidden": "true" });
-  private readonly top = h("canvas", { class: "iw-canvas", "aria-hidden": "true" });
-  private screen: Size = { width: 1, height: 1 };
-  private scene: Scene | undefined;
-  private cut: ReadonlySet<number> = new Set();
+  readonly bitmap = new Bitmap((view) => this.arrived(view));
+  view: Viewport = { scale: 1, x: 0, y: 0 };
+  screen: Size = { width: 1, height: 1 };
+  scene: Scene | undefined;
+  paint: Paint = {
+    positive: "#d55e00",
+    negative: "#0072b2",
+    ghost: "#ccc",
+    cut: "#888",
+    faint: "#aaa",
+    node: "#666",
+  };
+  background = "#fff";
+  look: (edge: number) => Look = () => "";
+  private readonly sheet = h("div", { class: "iw-sheet" });
+  private readonly top = h("canvas", { class: "iw-canvas iw-canvas-top", "aria-hidden": "true" });
   private lit: number[] | null = null;
-  private frame = 0;
+  private drawn: Viewport = this.view;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private fitted = true;
-  paint: Paint = { positive: "#d55e00", negative: "#0072b2", ghost: "#ccc", cut: "#888" };
 
   constructor(
-    private readonly nodes: Nodes,
-    private readonly events: StageEvents,
-    private readonly signal: AbortSignal,
+    readonly nodes: Nodes,
+    private readonly axes: Axes,
+    readonly signal: AbortSignal,
   ) {
-    this.el.append(this.base, this.top, nodes.el);
-    this.listen();
+    this.sheet.append(this.bitmap.el, this.top, nodes.el);
+    this.el.append(this.sheet, axes.el);
     signal.addEventListener("abort", () => this.stop());
   }
 
   private stop(): void {
-    cancelAnimationFrame(this.frame);
+    this.bitmap.stop();
     clearTimeout(this.timer);
   }
 
@@ -50,12 +56,12 @@ export class Stage {
   }
 
   /** Shows a scene; `moving` says that more changes are about to come. */
-  show(scene: Scene, cut: ReadonlySet<number>, moving = false): void {
+  show(scene: Scene, moving = false): void {
     this.scene = scene;
-    this.cut = cut;
-    if (this.fitted) this.camera.view = whole(this.world, this.screen);
-    else this.camera.view = hold(this.camera.view, this.world, this.screen);
-    this.redraw(moving);
+    this.axes.show(scene.layout);
+    if (this.fitted) this.view = whole(this.world, this.screen);
+    else this.view = hold(this.view, this.world, this.screen);
+    this.redraw(true, moving);
   }
 
   /** Takes the size of the element; `show` draws. */
@@ -65,185 +71,139 @@ export class Stage {
   }
 
   zoom(factor: number, px = this.screen.width / 2, py = this.screen.height / 2): void {
-    const { view } = this.camera;
-    this.look(zoomAt(view, factor, px, py, this.world, this.screen));
+    this.move(zoomAt(this.view, factor, px, py, this.world, this.screen));
   }
 
   fit(): void {
-    this.look(whole(this.world, this.screen));
+    this.move(whole(this.world, this.screen));
+  }
+
+  pan(dx: number, dy: number): void {
+    const { x, y, scale } = this.view;
+    this.move(hold({ scale, x: x + dx, y: y + dy }, this.world, this.screen));
   }
 
   reveal(x: number, y: number): void {
-    const next = reveal(this.camera.view, x, y, this.world, this.screen);
-    if (next !== this.camera.view) this.look(next);
+    const next = reveal(this.view, x, y, this.world, this.screen);
+    if (next !== this.view) this.move(next);
   }
 
-  private look(view: Viewport): void {
-    this.camera.view = view;
+  /** Looks elsewhere. */
+  move(view: Viewport): void {
+    this.view = view;
     this.fitted = Math.abs(view.scale - whole(this.world, this.screen).scale) < 1e-6;
     this.el.classList.toggle("iw-zoomed", !this.fitted);
-    this.redraw(true);
-  }
-
-  // Drawing.
-
-  private context(canvas: HTMLCanvasElement, ratio: number): CanvasRenderingContext2D | null {
-    const { width, height } = this.screen;
-    const [w, hh] = [
-      Math.max(1, Math.round(width * ratio)),
-      Math.max(1, Math.round(height * ratio)),
-    ];
-    if (canvas.width !== w || canvas.height !== hh) [canvas.width, canvas.height] = [w, hh];
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-    return canvas.getContext("2d");
-  }
-
-  redraw(moving: boolean): void {
-    const { scene, paint } = this;
-    this.stop();
-    if (!scene) return;
-    const { view } = this.camera;
-    this.nodes.place(view, this.screen.height);
-    const many = scene.strokes.edge.length > AT_ONCE;
-    const ratio = globalThis.devicePixelRatio || 1;
-    const ghosts = scene.hidden();
-    if (!many || moving) {
-      const sharp = many ? 1 : ratio;
-      const ctx = this.context(this.base, sharp);
-      if (!ctx) return;
-      clear(ctx);
-      place(ctx, view, sharp);
-      drawGhosts(ctx, scene.layout, ghosts, paint);
-      drawEdges(ctx, scene.strokes, paint, view, { cut: this.cut, draft: many });
-      this.drawLit();
-      if (many) this.timer = setTimeout(() => this.redraw(false), SETTLE);
+    const count = this.scene?.strokes.edge.length ?? 0;
+    if (count <= AT_ONCE && this.marked.length <= AT_ONCE) {
+      this.redraw(false);
       return;
     }
-    // Full quality, drawn aside in slices, so that the picture changes at once.
-    const aside = h("canvas");
-    const ctx = this.context(aside, ratio);
-    if (!ctx) return;
-    place(ctx, view, ratio);
-    drawGhosts(ctx, scene.layout, ghosts, paint);
-    const steps = drawing(ctx, scene.strokes, paint, view, { cut: this.cut });
-    const slice = (): void => {
-      const end = performance.now() + SLICE;
-      while (performance.now() < end) {
-        if (!steps.next().done) continue;
-        const target = this.context(this.base, ratio);
-        if (target) {
-          clear(target);
-          target.drawImage(aside, 0, 0);
-        }
-        aside.width = aside.height = 0;
-        this.drawLit();
-        return;
-      }
-      this.frame = requestAnimationFrame(slice);
-    };
-    slice();
+    this.shift();
+    clearTimeout(this.timer);
+    if (this.bitmap.busy) return;
+    // A long way from what is drawn: begin to draw while it still moves.
+    const by = view.scale / this.drawn.scale;
+    const far = Math.max(
+      Math.abs(view.x - this.drawn.x * by) / this.screen.width,
+      Math.abs(view.y - this.drawn.y * by) / this.screen.height,
+    );
+    if (far > 0.3 || by > 2 || by < 0.5) this.redraw(false);
+    else this.timer = setTimeout(() => this.redraw(false), SETTLE);
   }
 
-  /** Draws these edges on top and fades the others; null ends it. */
+  /** Moves the sheet from where it was drawn to where the reader looks. */
+  private shift(): void {
+    const { view, drawn } = this;
+    const by = view.scale / drawn.scale;
+    const [x, y] = [view.x - drawn.x * by, view.y - drawn.y * by];
+    const still = Math.abs(by - 1) < 1e-9 && Math.abs(x) < 0.01 && Math.abs(y) < 0.01;
+    this.sheet.style.transform = still ? "" : `translate(${x}px, ${y}px) scale(${by})`;
+    this.sheet.classList.toggle("iw-moving", !still);
+    this.axes.place(view, this.screen);
+  }
+
+  private get marked(): readonly number[] {
+    return this.nodes.marked;
+  }
+
+  /** Draws for the viewport of now; `fresh` shows a draft until everything is drawn. */
+  redraw(fresh: boolean, moving = false): void {
+    const { scene } = this;
+    clearTimeout(this.timer);
+    if (!scene) return;
+    if (moving) {
+      this.timer = setTimeout(() => this.redraw(true), SETTLE);
+      this.bitmap.stop();
+    }
+    const picture: Picture = {
+      scene,
+      view: this.view,
+      screen: this.screen,
+      paint: this.paint,
+      background: this.background,
+      marked: this.marked,
+      look: this.look,
+    };
+    this.bitmap.draw(picture, fresh);
+    if (moving) this.bitmap.stop();
+  }
+
+  private arrived(view: Viewport): void {
+    this.drawn = view;
+    this.nodes.place(view);
+    this.drawLit();
+    this.shift();
+    if (this.view !== view && !this.bitmap.busy) {
+      this.timer = setTimeout(() => this.redraw(false), SETTLE);
+    }
+  }
+
+  /** Draws these links on top and fades the others; null ends it. */
   highlight(edges: readonly number[] | null, fade: boolean): void {
     this.lit = edges ? [...edges] : null;
     this.el.classList.toggle("iw-faded", edges !== null && fade);
     this.drawLit();
   }
 
-  private drawLit(): void {
+  drawLit(): void {
     const { scene, lit } = this;
     if (!scene || !lit?.length) {
       if (this.top.width > 1) this.top.width = this.top.height = 1;
       return;
     }
-    const ratio = globalThis.devicePixelRatio || 1;
-    const ctx = this.context(this.top, ratio);
+    const picture = { scene, view: this.drawn, screen: this.screen } as Picture;
+    const ctx = this.bitmap.size(this.top, picture);
     if (!ctx) return;
     clear(ctx);
-    place(ctx, this.camera.view, ratio);
+    const margin = Bitmap.margin(picture);
+    const moved = { ...this.drawn, x: this.drawn.x + margin, y: this.drawn.y + margin };
+    place(ctx, moved, globalThis.devicePixelRatio || 1);
     const wanted = new Set(lit);
     const only: number[] = [];
     scene.strokes.edge.forEach((edge, i) => {
       if (wanted.has(edge)) only.push(i);
     });
-    drawEdges(ctx, scene.strokes, this.paint, this.camera.view, {
-      only,
-      cut: this.cut,
-      solid: true,
-    });
+    drawEdges(ctx, scene.strokes, this.paint, this.drawn, { only, look: this.look, solid: true });
   }
 
-  // Pointing.
+  // Where a point of the window is.
 
-  private edgeAt(event: PointerEvent | MouseEvent): number {
-    if (!this.scene) return -1;
+  at(event: { clientX: number; clientY: number }): { x: number; y: number } {
     const box = this.el.getBoundingClientRect();
-    const { scale, x, y } = this.camera.view;
-    return hitEdge(
-      this.scene.strokes,
-      (event.clientX - box.left - x) / scale,
-      (event.clientY - box.top - y) / scale,
-      REACH / scale,
-    );
+    const { scale, x, y } = this.view;
+    return { x: (event.clientX - box.left - x) / scale, y: (event.clientY - box.top - y) / scale };
   }
 
-  private listen(): void {
-    const { signal } = this;
-    let from: { x: number; y: number; view: Viewport } | undefined;
-    let moved = false;
-    const on = <K extends keyof HTMLElementEventMap>(
-      type: K,
-      call: (event: HTMLElementEventMap[K]) => void,
-      passive = true,
-    ) => this.el.addEventListener(type, call as EventListener, { signal, passive });
-    on("pointerdown", (event) => {
-      if (event.button !== 0 || (event.target as Element).closest(".iw-node, button")) return;
-      from = { x: event.clientX, y: event.clientY, view: this.camera.view };
-      moved = false;
-    });
-    on("pointermove", (event) => {
-      if (from && event.buttons & 1) {
-        const dx = event.clientX - from.x;
-        const dy = event.clientY - from.y;
-        if (!moved && Math.hypot(dx, dy) < 4) return;
-        if (!moved) this.el.setPointerCapture?.(event.pointerId);
-        moved = true;
-        this.el.classList.add("iw-panning");
-        const view = { ...from.view, x: from.view.x + dx, y: from.view.y + dy };
-        this.look(hold(view, this.world, this.screen));
-        return;
-      }
-      const onNode = (event.target as Element).closest(".iw-node, button");
-      this.events.hover(onNode ? -1 : this.edgeAt(event), event.clientX, event.clientY);
-    });
-    on("pointerup", () => {
-      from = undefined;
-      this.el.classList.remove("iw-panning");
-    });
-    on("pointerleave", (event) => this.events.hover(-1, event.clientX, event.clientY));
-    on("click", (event) => {
-      if (moved || (event.target as Element).closest(".iw-node, button")) {
-        moved = false;
-        return;
-      }
-      const edge = this.edgeAt(event);
-      if (edge >= 0) this.events.press(edge);
-    });
-    on(
-      "wheel",
-      (event) => {
-        if (!event.ctrlKey && !event.metaKey) return;
-        event.preventDefault();
-        const box = this.el.getBoundingClientRect();
-        this.zoom(Math.exp(-event.deltaY / 300), event.clientX - box.left, event.clientY - box.top);
-      },
-      false,
-    );
-    on("dblclick", (event) => {
-      if ((event.target as Element).closest(".iw-node, button") || this.edgeAt(event) >= 0) return;
-      this.fit();
-    });
+  edgeAt(event: PointerEvent | MouseEvent): number {
+    if (!this.scene) return -1;
+    const { x, y } = this.at(event);
+    return hitEdge(this.scene.strokes, x, y, REACH / this.view.scale);
+  }
+
+  /** A node without an element under the pointer, or -1. */
+  markAt(event: PointerEvent | MouseEvent): number {
+    if (!this.scene || !this.marked.length) return -1;
+    const { x, y } = this.at(event);
+    return hitMark(this.scene.layout, this.marked, x, y, 3 / this.view.scale);
   }
 }

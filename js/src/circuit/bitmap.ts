@@ -1,0 +1,136 @@
+// The links and marks of a scene on one canvas, drawn in the background and shown when ready. What
+// is shown keeps the viewport it was drawn for; until the next is ready the page moves it.
+import { h } from "../core/dom.js";
+import type { Size } from "./camera.js";
+import type { Viewport } from "./draw.js";
+import { clear, drawEdges, drawGhosts, drawing, type Look, type Paint, place } from "./draw.js";
+import { drawMarks } from "./marks.js";
+import type { Scene } from "./scene.js";
+
+const SLICE = 8; // ms of drawing per frame
+export const AT_ONCE = 150; // links that are drawn at once
+
+export interface Picture {
+  scene: Scene;
+  view: Viewport;
+  screen: Size;
+  paint: Paint;
+  /** Nodes without an element. */
+  marked: readonly number[];
+  background: string;
+  look: (edge: number) => Look;
+}
+
+export class Bitmap {
+  readonly el = h("canvas", { class: "iw-canvas", "aria-hidden": "true" });
+  private frame = 0;
+  private job: Picture | undefined;
+
+  constructor(private readonly shown: (view: Viewport) => void) {}
+
+  get busy(): boolean {
+    return this.job !== undefined;
+  }
+
+  stop(): void {
+    cancelAnimationFrame(this.frame);
+    this.job = undefined;
+  }
+
+  /** Pixels that are drawn outside of the screen on each side, for panning. */
+  static margin(picture: { scene: Scene; view: Viewport; screen: Size }): number {
+    const { scene, view, screen } = picture;
+    const { width, height } = scene.layout;
+    const inside =
+      width * view.scale <= screen.width + 1 && height * view.scale <= screen.height + 1;
+    return inside ? 0 : Math.round(Math.min(screen.width, screen.height) * 0.35);
+  }
+
+  /** Draws the strongest links now, and everything as soon as it can be. */
+  draw(picture: Picture, fresh: boolean): void {
+    this.stop();
+    const { scene } = picture;
+    if (scene.strokes.edge.length <= AT_ONCE && picture.marked.length <= AT_ONCE) {
+      this.paintAll(picture, this.el, false);
+      this.shown(picture.view);
+      return;
+    }
+    if (fresh) {
+      this.paintAll(picture, this.el, true);
+      this.shown(picture.view);
+    }
+    this.job = picture;
+    const aside = h("canvas");
+    aside.getContext("2d", { willReadFrequently: true });
+    const steps = this.steps(picture, aside);
+    const slice = (): void => {
+      const end = performance.now() + SLICE;
+      while (performance.now() < end) {
+        const { done } = steps.next();
+        // A canvas only notes what is drawn; reading from it makes it draw, within this slice.
+        aside.getContext("2d")?.getImageData(0, 0, 1, 1);
+        if (!done) continue;
+        this.job = undefined;
+        const target = this.size(this.el, picture);
+        if (target) {
+          clear(target);
+          target.drawImage(aside, 0, 0);
+        }
+        aside.width = aside.height = 0;
+        this.shown(picture.view);
+        return;
+      }
+      this.frame = requestAnimationFrame(slice);
+    };
+    this.frame = requestAnimationFrame(slice);
+  }
+
+  private *steps(picture: Picture, canvas: HTMLCanvasElement): Generator<void> {
+    const ctx = this.begin(picture, canvas);
+    if (!ctx) return;
+    const { scene, paint, view, look } = picture;
+    yield* drawing(ctx, scene.strokes, paint, view, { look });
+    this.end(picture, ctx);
+  }
+
+  private paintAll(picture: Picture, canvas: HTMLCanvasElement, draft: boolean): void {
+    const ctx = this.begin(picture, canvas);
+    if (!ctx) return;
+    const { scene, paint, view, look } = picture;
+    drawEdges(ctx, scene.strokes, paint, view, { look, draft });
+    this.end(picture, ctx);
+  }
+
+  private begin(picture: Picture, canvas: HTMLCanvasElement): CanvasRenderingContext2D | null {
+    const ctx = this.size(canvas, picture);
+    if (!ctx) return null;
+    clear(ctx);
+    const { view, scene, paint } = picture;
+    const margin = Bitmap.margin(picture);
+    const moved = { ...view, x: view.x + margin, y: view.y + margin };
+    place(ctx, moved, globalThis.devicePixelRatio || 1);
+    if (!scene.layout.columnsBelow && !scene.layout.boxed)
+      drawGhosts(ctx, scene.layout, scene.hidden(), paint);
+    return ctx;
+  }
+
+  private end(picture: Picture, ctx: CanvasRenderingContext2D): void {
+    const { scene, marked, paint, background } = picture;
+    const colours = { fill: background, line: paint.node };
+    drawMarks(ctx, scene.graph.nodes, scene.layout, marked, colours);
+  }
+
+  /** Gives a canvas the size of the screen with its margin, in the device's pixels. */
+  size(canvas: HTMLCanvasElement, picture: Picture): CanvasRenderingContext2D | null {
+    const ratio = globalThis.devicePixelRatio || 1;
+    const margin = Bitmap.margin(picture);
+    const { width, height } = picture.screen;
+    const [w, hh] = [width + 2 * margin, height + 2 * margin];
+    const [pw, ph] = [Math.max(1, Math.round(w * ratio)), Math.max(1, Math.round(hh * ratio))];
+    if (canvas.width !== pw || canvas.height !== ph) [canvas.width, canvas.height] = [pw, ph];
+    canvas.style.width = `${w}px`;
+    canvas.style.height = `${hh}px`;
+    canvas.style.left = canvas.style.top = `${-margin}px`;
+    return canvas.getContext("2d");
+  }
+}
