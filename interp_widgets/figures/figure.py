@@ -94,9 +94,9 @@ class Figure:
             ``signed``; ``luminance`` of the darkest negative, zero and positive colour;
             ``second_code``: what tells the sign apart when the colour is gone.
         """
-        signed = bool(getattr(self.result, "signed", False))
-        ends = {name: luminance(DIVERGING(x)) for name, x in (("-", 0.0), ("0", 0.5), ("+", 1.0))}
         marks = [n for n in self.notes if n.startswith("Negative")]
+        signed = bool(getattr(self.result, "signed", False) or marks)
+        ends = {name: luminance(DIVERGING(x)) for name, x in (("-", 0.0), ("0", 0.5), ("+", 1.0))}
         return {
             "signed": signed,
             "luminance": {k: round(v, 3) for k, v in ends.items()} if signed else {},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
@@ -45,7 +46,7 @@ def draw_heatmap(
     mask: np.ndarray | None = None,
     rows: Sequence[str] | None = None,
     cols: Sequence[str] | None = None,
-    marks: bool = True,
+    marks: bool | Literal["corner"] = True,
     notes: list[str] | None = None,
 ) -> Any:
     """Draw ``values [row, column]``, a tensor or array; returns the artist for a colour bar.
@@ -98,7 +99,7 @@ def draw_heatmap(
         _mark_nonfinite(ax, values, style, notes, mask)
         _mark_beyond(ax, values, (low, high), notes)
     if marks and signed and (values < 0).any() and low < 0 < high:
-        _mark_negative(ax, values, high, style, notes, (n_rows, n_cols))
+        _mark_negative(ax, values, high, style, notes, (n_rows, n_cols), corner=marks == "corner")
     _ticks(ax, style, rows, cols, (n_rows, n_cols))
     return artist
 
@@ -154,23 +155,44 @@ def _mark_negative(
     style: Style,
     notes: list[str],
     shape: tuple[int, int],
+    *,
+    corner: bool,
 ) -> None:
     strong = np.nan_to_num(values) < -0.25 * high
     if not strong.any():
         notes.append("Negative cells are weaker than a quarter of the scale and carry no mark")
         return
+    dark = np.nan_to_num(values) < -0.55 * high
     if values.size <= GLYPH_CELLS and values.shape == shape:
         cells = np.argwhere(strong)
-        inks = ["white" if values[r, c] < -0.55 * high else "black" for r, c in cells]
-        write_cells(ax, style, cells, ["\N{MINUS SIGN}"] * len(cells), inks)
+        inks = ["white" if dark[r, c] else "black" for r, c in cells]
+        at = cells + np.array([-0.25, -0.38]) if corner else cells
+        write_cells(ax, style, at, ["\N{MINUS SIGN}"] * len(cells), inks)
         notes.append("Negative cells beyond a quarter of the scale carry a minus sign")
         return
-    y = (np.arange(values.shape[0]) + 0.5) * shape[0] / values.shape[0]
-    x = (np.arange(values.shape[1]) + 0.5) * shape[1] / values.shape[1]
-    ax.contourf(
-        x, y, strong.astype(float), levels=[0.5, 1.5], colors="none", hatches=[HATCH_NEGATIVE]
-    )
+    for where, ink in ((strong & ~dark, "#222222"), (dark, "#ffffff")):
+        if where.any():
+            _hatch(ax, where, ink, shape)
     notes.append("Negative cells beyond a quarter of the scale are hatched")
+
+
+def _hatch(ax: Axes, where: np.ndarray, ink: str, shape: tuple[int, int]) -> None:
+    """Hatch the chosen cells, exactly where they are few enough to be shapes."""
+    edges = [np.linspace(0, n, m + 1) for n, m in zip(shape, where.shape, strict=True)]
+    if where.size <= VECTOR_CELLS:
+        sides = [np.column_stack([e[:-1] + 1e-6, e[1:] - 1e-6]).ravel() for e in edges]
+        where = where.repeat(2, 0).repeat(2, 1)
+    else:
+        sides = [(e[:-1] + e[1:]) / 2 for e in edges]
+    with mpl.rc_context({"hatch.color": ink}):
+        ax.contourf(
+            sides[1],
+            sides[0],
+            where.astype(float),
+            levels=[0.5, 1.5],
+            colors="none",
+            hatches=[HATCH_NEGATIVE],
+        )
 
 
 def write_cells(

@@ -11,14 +11,21 @@ VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 def token_label(token: str, limit: int = 12) -> str:
     """Make a token readable on an axis.
 
-    A leading space is dropped (almost every word piece has one), other white space becomes a
-    visible sign, long tokens end in an ellipsis, and ``$`` cannot start mathematics.
+    A leading space is dropped (almost every word piece has one), other white space at the ends
+    becomes a visible sign, long tokens end in an ellipsis, and ``$`` cannot start mathematics.
     """
     text = token[1:] if len(token) > 1 and token[0] == " " and token[1] != " " else token
-    text = "".join(VISIBLE.get(c, c if c.isprintable() else "·") for c in text)
+    inner = len(text) - len(text.lstrip(" ")), len(text.rstrip(" "))
+    text = "".join(
+        c if c == " " and inner[0] <= i < inner[1] else _visible(c) for i, c in enumerate(text)
+    )
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     return text.replace("$", r"\$") or "∅"
+
+
+def _visible(character: str) -> str:
+    return VISIBLE.get(character, character if character.isprintable() else "·")
 
 
 def token_labels(tokens: Sequence[str], limit: int = 12) -> list[str]:

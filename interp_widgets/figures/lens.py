@@ -70,7 +70,7 @@ def draw(
         vlim=vlim,
         rows=result.layers[::-1],
         cols=[names[i] for i in shown],
-        marks=False,
+        marks="corner",
         notes=notes,
     )
     colors = artist.cmap(artist.norm(np.ma.masked_invalid(cells)))

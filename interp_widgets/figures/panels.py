@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 GAP = 0.12
 """Inches between two panels."""
-BAR = 0.62
-"""Inches that a shared colour bar takes at the right, with its numbers and name, at 8 pt."""
-
 STRETCH = 2.0
 """A panel grows to the height of its row, up to this many times its own."""
 
@@ -102,9 +99,12 @@ class PanelFigure(Figure):
     @property
     def caption(self) -> str:
         """A caption to start from: each panel's words and notes, then how they were made."""
+        alike = set.intersection(*(set(p.notes or []) for p in self.panels))
         parts = []
         for p in self.panels:
-            parts += [f"({p.letter}) {p.caption or p.result.title}", *(p.notes or [])]
+            own = [note for note in p.notes or [] if note not in alike]
+            parts += [f"({p.letter}) {p.caption or p.result.title}", *own]
+        parts += [note for note in self.panels[0].notes or [] if note in alike]
         made = dict.fromkeys(str(p.result.recipe) for p in self.panels if p.result.recipe)
         return sentences([*parts, *(f"Made with {recipe}" for recipe in made)])
 
@@ -250,7 +250,8 @@ def _unpack(item: Any) -> tuple[Result, dict[str, Any]]:
 
 
 def _bar(style: Style) -> float:
-    return BAR * style.small / 6 if style.small < 9 else BAR * style.small / 8
+    """Inches that a shared colour bar takes, with its numbers and two lines of its name."""
+    return 0.22 + 6.6 * style.small / 72
 
 
 def _strip(style: Style) -> float:
@@ -308,4 +309,4 @@ def _draw_bar(region: Region, scale: SharedScale, strip: float, style: Style) ->
     bar = region.colorbar(scale.artist, cax=axes)
     bar.outline.set_linewidth(style.line)
     bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
-    bar.set_label(wrapped(scale.label or "", long, style.small), fontsize=style.small)
+    bar.set_label(wrapped(scale.label or "", long + 0.2, style.small), fontsize=style.small)

@@ -181,7 +181,7 @@ class ScaleBar(Artist):
 
 def wrapped(name: str, inches: float, size: float) -> str:
     """Break a name into lines of at most ``inches``, so that it does not leave the figure."""
-    return fill(name, max(int(inches * 72 / (0.5 * size)), 12))
+    return fill(name, max(int(inches * 72 / (0.46 * size)), 12))
 
 
 def _number(value: float, all_of_them: np.ndarray) -> str:

@@ -186,7 +186,7 @@ def style_for(venue: str | None, width: str | float) -> Style:
         "ytick.major.width": 0.6,
         "xtick.major.size": 2.5,
         "ytick.major.size": 2.5,
-        "hatch.linewidth": 0.4,
+        "hatch.linewidth": 0.5,
         "hatch.color": "#333333",
         "legend.frameon": False,
         "figure.facecolor": "white",

@@ -68,7 +68,7 @@ def draw(
             ],
             facecolors=faces,
             edgecolors="#cccccc",
-            linewidths=0.3,
+            linewidths=0.5,
         ),
         autolim=False,
     )

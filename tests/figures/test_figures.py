@@ -119,6 +119,7 @@ def test_tokens_are_readable_and_cannot_start_mathematics():
     assert token_label(" Mary") == "Mary"
     assert token_label("\n") == "⏎"
     assert token_label(" ") == "␣"
+    assert token_label("  a b ") == "␣␣a b␣"
     assert token_label("a$b$") == r"a\$b\$"
     assert token_labels([" a", "b", " a"]) == ["a 0", "b", "a 2"]
 
