@@ -1,10 +1,13 @@
-"""Run all benchmarks, or those whose names are given: ``python -m benchmarks capture eap``."""
+"""Run all benchmarks, or those whose names are given: ``python -m benchmarks capture eap``.
+
+``python -m benchmarks soak --minutes 40`` plays longer.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import pkgutil
-import sys
 from pathlib import Path
 
 import torch
@@ -14,7 +17,7 @@ from benchmarks.table import Row, show, write
 HERE = Path(__file__).parent
 
 
-def main(chosen: list[str]) -> None:
+def main(chosen: list[str], minutes: float | None) -> None:
     torch.set_num_threads(1)
     names = [m.name for m in pkgutil.iter_modules([str(HERE)]) if m.name.startswith("bench_")]
     rows: list[Row] = []
@@ -23,7 +26,10 @@ def main(chosen: list[str]) -> None:
         if chosen and name.removeprefix("bench_") not in chosen:
             continue
         try:
-            for row in importlib.import_module(f"benchmarks.{name}").run():
+            module = importlib.import_module(f"benchmarks.{name}")
+            if minutes is not None and hasattr(module, "MINUTES"):
+                module.MINUTES = minutes
+            for row in module.run():
                 show(row)
                 rows.append(row)
         except ModuleNotFoundError as error:
@@ -31,4 +37,8 @@ def main(chosen: list[str]) -> None:
     write(rows, HERE / "results" / "latest.json")
 
 
-main(sys.argv[1:])
+parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+parser.add_argument("names", nargs="*", help="without bench_; all where none is named")
+parser.add_argument("--minutes", type=float, help="how long the soak lasts")
+given = parser.parse_args()
+main(given.names, given.minutes)

@@ -96,7 +96,7 @@ def _grid(result: AttentionResult, style: Style, notes: list[str]) -> matplotlib
                     size,
                     fill=False,
                     edgecolor="#bbbbbb",
-                    linewidth=0.3,
+                    linewidth=0.5,
                 )
             )
     ax.set_xlim(-1, canvas.shape[1])

@@ -1,10 +1,12 @@
+/// <reference types="node" />
 // Contrast of every pair of colours that the style sheets use (WCAG 2.2: 1.4.3 and 1.4.11).
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { contrast, paletteOf, palettes, type Rgb } from "../src/core/color.js";
 
-const SRC = join(import.meta.dirname, "..", "src");
+const SRC = join(dirname(fileURLToPath(import.meta.url)), "..", "src");
 const SHEETS = ["core", "views"].flatMap((folder) =>
   readdirSync(join(SRC, folder))
     .filter((name) => name.endsWith(".css"))
@@ -16,7 +18,7 @@ const SURFACES = ["bg", "panel"];
 /** Text in these needs 4.5 : 1 on every surface. */
 const TEXT = ["text", "muted", "accent", "error", "warn"];
 /** Shapes, edges of controls and the focus need 3 : 1 on every surface. */
-const SHAPES = [...TEXT, "control", "focus", "bar", "positive", "negative", "q", "k", "v"];
+const SHAPES = [...TEXT, "control", "focus", "bar", "hit", "positive", "negative", "q", "k", "v"];
 /** Hairlines between parts and the grey of masked cells carry nothing alone. */
 const QUIET = ["line", "mask"];
 /** Text on a surface of its own. */

@@ -1,5 +1,6 @@
 """An author saves every kind of result for their venue and submits it without a complaint."""
 
+import io
 import json
 import re
 
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 
 from interp_widgets.figures.labels import token_label, token_labels
+from interp_widgets.figures.screen import Words
 from interp_widgets.figures.style import VENUES, luminance, style_for
 from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.tokens import TokensResult
 
 KINDS = ["array", "attention", "lens", "tokens", "circuit", "concepts", "modules"]
 
@@ -44,6 +47,68 @@ def test_alt_text_caption_and_data_say_what_is_drawn(results, kind):
     assert len(figure.alt_text) > 20
     assert figure.caption.startswith(results[kind].title)
     assert len(figure.data) > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_line_is_thinner_than_half_a_point(results, kind, tmp_path):
+    figure = results[kind].figure("icml")
+    figure.style.rc["pdf.compression"] = 0
+    pdf = figure.save(tmp_path / "f.pdf").read_bytes()
+    widths = [float(w) for w in re.findall(rb"(?:^|\s)([\d.]+) w\s", pdf)]
+    assert widths or kind == "modules"
+    assert min([w for w in widths if w > 0], default=1) >= 0.5
+
+
+@pytest.mark.parametrize("venue", sorted(VENUES))
+def test_every_venue_keeps_its_width_its_page_and_readable_text(results, venue):
+    for width in ("column", "text"):
+        figure = results["lens"].figure(venue, width)
+        inches = figure.mpl.get_size_inches()
+        assert inches[0] == pytest.approx(getattr(VENUES[venue], width), abs=0.01)
+        assert inches[1] <= VENUES[venue].height
+        texts = [t for t in figure.mpl.findobj(matplotlib.text.Text) if t.get_text().strip()]
+        smallest = min(t.get_fontsize() for t in texts)
+        assert smallest >= {"slides": 16, "poster": 22}.get(venue, 6)
+
+
+def test_slides_fit_a_16_to_9_page():
+    tall = ArrayResult({"values": np.ones((40, 8))}, {"dims": ["layer", "head"]})
+    width, height = tall.figure("slides", "text").mpl.get_size_inches()
+    assert width / height >= 16 / 9 - 0.01
+
+
+def test_nothing_is_written_as_a_title_inside_the_picture(results):
+    for kind in ("array", "lens", "tokens", "circuit"):
+        figure = results[kind].figure("neurips")
+        texts = {t.get_text() for t in figure.mpl.findobj(matplotlib.text.Text)}
+        assert results[kind].title not in texts
+
+
+def test_tokens_of_any_script_are_drawn_and_missing_glyphs_are_named(tmp_path):
+    tokens = [" שלום", " مرحبا", "日本", "🙂", " é", "\u200d", "ﬁ"]
+    values = np.linspace(-1, 1, len(tokens))[None]
+    result = TokensResult({"values": values}, {"tokens": tokens, "title": "scripts"})
+    figure = result.figure("acl")
+    for suffix in (".pdf", ".svg", ".png"):
+        assert figure.save(tmp_path / f"f{suffix}").stat().st_size > 1000
+    assert "שלום" in (tmp_path / "f.svg").read_text()
+    assert "no glyph" in figure.caption
+    assert "U+1F642" in figure.caption
+    assert "U+00E9" not in figure.caption
+
+
+def test_the_twin_shows_the_words_that_the_paper_shows(results):
+    def words(figure):
+        found = {t.get_text() for t in figure.mpl.findobj(matplotlib.text.Text)}
+        for group in figure.mpl.findobj(Words):
+            found.update(group.words)
+        return {w for w in found if w.strip()}
+
+    twin, paper = results["lens"].figure(width=5.5), results["lens"].figure("tmlr", 5.5)
+    assert {"Mary", "John 8", "<script>", "layer", "embed"} <= words(twin) & words(paper)
+    drawn = np.asarray(Image.open(io.BytesIO(twin.png())).convert("L"))
+    assert drawn.min() < 60
+    assert Image.open(io.BytesIO(twin.png(dpi=50))).size[0] == 275
 
 
 def test_the_recipe_is_inside_every_file(results, tmp_path):

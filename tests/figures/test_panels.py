@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import interp_widgets as iw
+from interp_widgets.figures.glyphs import quiet
 from interp_widgets.results.array import ArrayResult
 
 
@@ -57,7 +58,8 @@ def test_no_panel_leaves_its_region_or_touches_another(results):
     whole = figure.mpl.bbox
     boxes = []
     for axes in figure.mpl.findobj(matplotlib.axes.Axes):
-        box = axes.get_tightbbox(renderer)
+        with quiet():
+            box = axes.get_tightbbox(renderer)
         assert box.x0 >= whole.x0 - 1
         assert box.x1 <= whole.x1 + 1
         assert box.y0 >= whole.y0 - 1

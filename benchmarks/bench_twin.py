@@ -1,0 +1,50 @@
+"""The static twin of every kind of view on the embedded model: drawn and written as PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import matplotlib as mpl
+
+import interp_widgets as iw
+from benchmarks.table import Row, paired
+
+NAMES = ("Mary", "John", "Tom", "Anna", "Paul")
+
+
+def run() -> Iterator[Row]:
+    session = iw.demo()
+    clean, corrupted = (
+        session.prompt(
+            f"When Mary and John went to the store, {name} gave a drink to",
+            answer=" Mary",
+            foil=" John",
+        )
+        for name in ("John", "Mary")
+    )
+    happy, sad = (
+        {"happy": session.prompts([f"{name} {words}" for name in NAMES])}
+        for words in ("was happy and smiled", "was sad and cried")
+    )
+    results = {
+        "attention, all heads": iw.attention(clean),
+        "logit lens": iw.logit_lens(clean),
+        "tokens": iw.attribute(clean),
+        "layer × head patching": iw.patching(clean, corrupted, "z"),
+        "layer × position patching": iw.patching(clean, corrupted, "resid_post"),
+        "activations, 15 × 128": iw.activations(clean, "resid_post"),
+        "circuit": iw.circuit(clean, corrupted, method="eap-ig"),
+        "concepts": iw.concepts(happy, sad),
+    }
+    for name, result in results.items():
+
+        def by_matplotlib(result=result) -> None:
+            figure = result.figure("tmlr", 7.0)
+            with mpl.rc_context(figure.style.rc):
+                figure.mpl.savefig(io.BytesIO(), format="png", dpi=100)
+
+        ours, reference = paired(lambda result=result: result.figure().png(), by_matplotlib)
+        yield Row(
+            f"twin: {name}", ours * 1e3, reference * 1e3, "ms", "savefig of the paper's", "50 ms"
+        )
