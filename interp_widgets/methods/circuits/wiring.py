@@ -268,6 +268,7 @@ def first(value: Any) -> Tensor:
 
 
 def reading_copy(place: Location) -> Location:
+    """Return the place as it is read: without what only writing and splitting need."""
     return Location(place.path, place.port, place.index)
 
 
@@ -288,6 +289,7 @@ def _matrices(session: Session, block: Block) -> list[str]:
 
 
 def close(a: Tensor | None, b: Tensor | None) -> bool:
+    """Whether two tensors are equal up to the rounding of their dtype."""
     if a is None or b is None or a.shape != b.shape:
         return False
     limit = TOLERANCE.get(b.dtype, COARSE) * float(b.abs().max().clamp_min(1e-6))
