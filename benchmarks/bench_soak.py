@@ -74,8 +74,10 @@ AIM = """([view, u, v]) => {
   const at = aim === root ? [u, (v / 0.3) % 1] : [0.5, 0.5];
   return [box.x + box.width * at[0], box.y + box.height * at[1]];
 }"""
-ATTACHED = """() => { let n = 0; const walk = document.createTreeWalker(document);
-  while (walk.nextNode()) n++; return n; }"""
+# JupyterLab itself keeps every toolbar that an active cell has had.
+QUIET = {"disabledExtensions": {"@jupyterlab/cell-toolbar-extension": True}}
+LEFT = """function () { return this.filter(e => !e.isConnected
+  && (/(^| )iw-/.test(e.getAttribute('class')) || e.closest('[class*=iw-]'))).length; }"""
 
 
 class Reader:
@@ -129,6 +131,16 @@ class Reader:
             self.lab.command("notebook:run-cell", wait=False)
         self.page.wait_for_timeout(draw.choice((0, 20, 60, 200)))
 
+    def left(self) -> int:
+        """Elements of views that are in no document and still alive."""
+        send = self.tools.send
+        found = send("Runtime.evaluate", {"expression": "Element.prototype"})["result"]
+        every = send("Runtime.queryObjects", {"prototypeObjectId": found["objectId"]})["objects"]
+        call = {"functionDeclaration": LEFT, "objectId": every["objectId"], "returnByValue": True}
+        count = send("Runtime.callFunctionOn", call)["result"]["value"]
+        send("Runtime.releaseObject", {"objectId": every["objectId"]})
+        return int(count)
+
     def sample(self, since: float) -> dict[str, float]:
         self.lab.wait_idle(60_000)
         open_ = int(self.lab.kernel(
@@ -146,7 +158,7 @@ class Reader:
             "kernel MB": self.kernel.memory_info().rss / 1e6,
             "page heap MB": metrics["JSHeapUsedSize"] / 1e6,
             "DOM nodes": counters["nodes"],
-            "detached nodes": counters["nodes"] - self.page.evaluate(ATTACHED),
+            "elements of views left behind": self.left(),
             "listeners": counters["jsEventListeners"],
             "widgets": open_,
             "actions": self.actions,
@@ -171,7 +183,7 @@ def slope(samples: list[dict[str, float]], name: str) -> tuple[float, float]:
 BUDGETS = {
     "kernel MB": 200.0,
     "page heap MB": 60.0,
-    "detached nodes": 20_000.0,
+    "elements of views left behind": 20_000.0,
     "listeners": 10_000.0,
 }
 """Growth in an hour of restless use that a lesson survives without anybody noticing."""
@@ -182,6 +194,9 @@ def run() -> Iterator[Row]:
     SAMPLES.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as name, browser() as chromium, SAMPLES.open("w") as file:
         write_notebook(Path(name) / "soak.ipynb", SETUP, *VIEWS)
+        settings = Path(name) / ".jupyter_config_dir" / "labconfig"
+        settings.mkdir(parents=True)
+        (settings / "page_config.json").write_text(json.dumps(QUIET))
         with serve(Path(name)) as address:
             page = chromium.new_page(viewport={"width": 1300, "height": 1000})
             lab = Lab(page, address, "soak.ipynb").open()
