@@ -24,6 +24,7 @@ import base64
 import logging
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ MOST_DESCRIBED = 2_000_000
 """Larger results are described by their shape; finding their extremes would slow every click."""
 EXPORT_FLAG = "INTERP_WIDGETS_EXPORT"
 """Set in a kernel whose notebook is to become a page: outputs then carry all a page needs."""
+STATIC_FLAG = "INTERP_WIDGETS_STATIC"
 EXPORT_MIME = "application/vnd.interp-widgets.view+json"
 STATIC = Path(__file__).parent.parent / "static"
 MODES = ("current", "base", "difference")
@@ -289,6 +291,8 @@ class View(CommonRequests, Following, anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         data = dict(data or {})
+        if without_front_end():
+            data.pop("application/vnd.jupyter.widget-view+json", None)
         png = None if self._closed else self.png()
         if png:
             data["image/png"] = png
@@ -320,6 +324,22 @@ class View(CommonRequests, Following, anywidget.AnyWidget):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self, '_title', '')!r})"
+
+
+def without_front_end() -> bool:
+    """Whether nbclient runs the notebook: nbconvert, papermill, a documentation build.
+
+    Nothing will ever draw a widget there, and a page made of its saved state would be blank without
+    a network, so outputs carry the picture alone. Such a run allows no input, is no server's and is
+    not Voilà's; ``INTERP_WIDGETS_STATIC`` set to ``0`` or ``1`` decides otherwise.
+    """
+    wish = os.environ.get(STATIC_FLAG)
+    if wish in ("0", "1"):
+        return wish == "1"
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    kernel = getattr(shell, "kernel", None)
+    served = any(name in os.environ for name in ("JPY_SESSION_NAME", "VOILA_KERNEL_ID"))
+    return getattr(kernel, "_allow_stdin", None) is False and not served
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> str:

@@ -1,12 +1,15 @@
 """Exported pages in a browser, opened from disk with no network."""
 
+import nbformat
 import numpy as np
 import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
 import interp_widgets as iw
 from interp_widgets.results.array import ArrayResult
 from tests.views.fakes import FakeSession, ask, z_result
-from tests.views.test_heatmap import lens_result
+from tests.views.test_lens import lens_result
 
 pytestmark = pytest.mark.browser
 
@@ -188,3 +191,18 @@ def test_controls_are_large_enough_and_have_names(offline, page_file):
             .map(e => e.outerHTML.slice(0, 80))"""
     )
     assert nameless == []
+
+
+def test_a_notebook_converted_without_a_browser_shows_its_pictures_offline(chromium, tmp_path):
+    cells = ["import interp_widgets as iw, numpy as np", "iw.show(np.eye(3, 5), title='ones')"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    NotebookClient(notebook, kernel_name="python3", timeout=60).execute()
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    (tmp_path / "notebook.html").write_text(page)
+    context = chromium.new_context(offline=True)
+    opened = context.new_page()
+    opened.goto((tmp_path / "notebook.html").as_uri(), wait_until="domcontentloaded")
+    picture = opened.locator(".jp-OutputArea img")
+    picture.wait_for()
+    assert picture.evaluate("e => e.naturalWidth") > 100
+    context.close()

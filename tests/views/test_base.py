@@ -370,6 +370,12 @@ def test_the_output_carries_picture_and_text_beside_the_widget(view):
     assert "object at" not in repr(view)
 
 
+def test_where_nothing_draws_widgets_the_output_is_the_picture(view, monkeypatch):
+    monkeypatch.setenv("INTERP_WIDGETS_STATIC", "1")
+    data, _ = view._repr_mimebundle_()
+    assert set(data) == {"image/png", "text/plain"}
+
+
 def test_a_closed_view_holds_no_data_and_hears_nothing(session):
     values = torch.randn(3, 4, 2, 5)
     kept = weakref.ref(values)
