@@ -3,44 +3,49 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.attention import HEAD_SCORES, AttentionResult
 from interp_widgets.results.base import to_numpy
-from interp_widgets.results.planes import pooled
 from interp_widgets.results.registry import VIEWS
+from interp_widgets.views.attention_source import (
+    SAMPLE_POOL,
+    SAMPLE_TOKENS,
+    THUMB,
+    TILE,
+    Source,
+    coded,
+    pooling,
+    size,
+    thumb_pool,
+)
 from interp_widgets.views.base import MODES, View, one_of
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 
-TILE = 256
-"""Cells along the side of a tile; the same number stands in js/src/attention/window.ts."""
-
-THUMB = 64
-"""Longest side of a thumbnail in cells; up to this many tokens it is the pattern itself."""
-
 FIRST_CELLS = 1_200_000
 """Cells of thumbnails in the first paint, a byte each; more come layer by layer."""
-
-FIRST_WORK = 30_000_000
-"""Weights worked out before the first paint; more are worked out when somebody looks."""
 
 EXPORT_BYTES = 1_500_000
 """Tiles in an exported page; where all heads do not fit, only the open one is exact."""
 
-SAMPLE_POOL, SAMPLE_TOKENS = 16, 1024
-"""From this pooling on, in prompts longer than this, one query stands for ``pool`` of them:
-pooling all of them would take as long as the whole pattern."""
+EXPORT_SKETCH = 40_000_000
+"""Weights worked out for the thumbnails of an exported page; beyond, only the open layer's."""
 
-STRIP = 4_000_000
-"""Weights held at once while a long pattern is pooled."""
+EXPORT_PRODUCTS = 1_500
+"""Pairs of query and key whose products an exported page holds, all of the open head."""
 
-ORDERS = ("layer", *HEAD_SCORES, "effect")
-DRAWINGS = ("matrix", "lines")
+ORDERS = ("layer", *HEAD_SCORES, "effect", "given")
+DRAWINGS = ("matrix", "lines", "picture")
 SCALES = ("linear", "sqrt", "log")
+WEIGHINGS = ("attention", "value")
+POOLS = ("max", "mean")
 
 
 @VIEWS.register("attention")
@@ -48,7 +53,7 @@ class AttentionView(View, bundle="attention"):
     """Grid of all heads with one head large beside it.
 
     Patterns are recomputed from q and k for the part that is looked at, so a long prompt opens as
-    fast as a short one; what is larger than the picture is max-pooled and says so.
+    fast as a short one; what is larger than the picture is pooled, and the view says how.
 
     Parameters
     ----------
@@ -56,14 +61,28 @@ class AttentionView(View, bundle="attention"):
         An :class:`AttentionResult`.
     layer, head
         The head that is large first; by default the last layer held, head 0.
+    beside
+        A second head as ``(layer, head)``, to compare with. A result with a second prompt
+        (``iw.attention(prompt, against=other)``) shows that beside the first.
+    scores
+        A number per head to sort by: an :class:`ArrayResult` of the dims ``layer, head`` (from
+        ``iw.patch``, for example) or an array ``[layer, head]``.
     sort
-        ``"layer"`` (default), a head score (``"induction"``, ``"previous_token"``,
-        ``"duplicate_token"``, ``"first_token"``, ``"entropy"``) or ``"effect"``: the largest
-        change by the interventions of now.
+        ``"layer"``; a head score (``"induction"``, ``"previous_token"``, ``"duplicate_token"``,
+        ``"first_token"``, ``"entropy"``); ``"effect"``: the largest change by the interventions of
+        now; ``"given"``: the magnitude of ``scores``. Default ``"given"`` with ``scores``, else
+        ``"layer"``.
     drawing
-        ``"matrix"`` (default) or ``"lines"`` between the tokens.
+        ``"matrix"`` (default), ``"lines"`` between the tokens, or ``"picture"``: the attention of
+        a patch over the image (default where the tokens are patches).
     scale
-        ``"linear"`` (default), ``"sqrt"`` or ``"log"``: the last two bring out small weights.
+        ``"linear"``, ``"sqrt"`` or ``"log"``: the last two bring out small weights. Default
+        ``"linear"``; of an image, whose many patches share the attention, ``"sqrt"``.
+    weigh
+        ``"attention"`` (default) or ``"value"``: times the norm of what the head writes for the
+        key, ``‖v W_O‖``.
+    pool
+        ``"max"`` (default: nothing is lost) or ``"mean"``, where cells stand for many weights.
     mode
         ``"current"`` (default), ``"base"`` or ``"difference"`` after an intervention.
     theme
@@ -72,7 +91,8 @@ class AttentionView(View, bundle="attention"):
     Raises
     ------
     ValueError
-        For a layer or head that the result does not hold, or an unknown word.
+        For a layer or head that the result does not hold, an unknown word, or scores that do not
+        fit.
 
     Examples
     --------
@@ -85,151 +105,210 @@ class AttentionView(View, bundle="attention"):
         *,
         layer: int | None = None,
         head: int = 0,
-        sort: str = "layer",
-        drawing: str = "matrix",
-        scale: str = "linear",
+        beside: tuple[int, int] | None = None,
+        scores: ArrayResult | Any = None,
+        sort: str | None = None,
+        drawing: str | None = None,
+        scale: str | None = None,
+        weigh: str = "attention",
+        pool: str = "max",
         mode: str = "current",
         theme: str = "auto",
     ) -> None:
         layer = result.layers[-1] if layer is None else layer
-        if layer not in result.layers:
-            raise ValueError(f"there is no layer {layer} here; the layers are {result.layers}")
-        if not 0 <= head < result.n_heads:
-            raise ValueError(f"there is no head {head}; the heads are 0 to {result.n_heads - 1}")
-        self._overviews: dict[tuple[str, int], np.ndarray] = {}
+        _check_head(result, layer, head)
+        if beside is not None:
+            _check_head(result, *beside)
+        self._given = None if scores is None else _given(result, scores)
+        if sort == "given" and scores is None:
+            raise ValueError("sort='given' needs scores, an array [layer, head]")
+        if weigh == "value" and "value_norm" not in result.arrays:
+            raise ValueError("weigh='value' needs value_norm, which this result does not hold")
+        if drawing == "picture" and "patches" not in result.meta:
+            raise ValueError("drawing='picture' needs the patches of an image")
+        self._overviews: dict[tuple[str, int, str, str], Tensor] = {}
         state = {
             "layer": int(layer),
             "head": int(head),
-            "sort": one_of("sort", sort, ORDERS),
-            "drawing": one_of("drawing", drawing, DRAWINGS),
-            "scale": one_of("scale", scale, SCALES),
+            "sort": one_of("sort", sort or ("layer" if scores is None else "given"), ORDERS),
+            "drawing": one_of("drawing", drawing or _drawing(result), DRAWINGS),
+            "scale": one_of("scale", scale or _scale(result), SCALES),
+            "weigh": one_of("weigh", weigh, WEIGHINGS),
+            "pool": one_of("pool", pool, POOLS),
             "mode": one_of("mode", mode, MODES),
             "side": "query",
+            "compare": "head" if beside else "prompt" if result.against is not None else "none",
+            "other": [int(n) for n in beside] if beside else None,
+            "window": None,
+            "pair": None,
         }
         super().__init__(result, theme=theme, state=state)
 
     def describe(self) -> dict[str, Any]:
         """Say what there is: heads, tokens, masks, how thumbnails are pooled."""
         result: AttentionResult = self.current
-        queries, keys = _size(result)
-        facts = result.meta.get("facts") or [{}] * result.n_layers
+        queries, keys = size(result)
+        pool = thumb_pool(result)
+        other = result.against
         return {
             "layers": result.layers,
             "heads": result.n_heads,
-            "queries": queries,
-            "keys": keys,
-            "tokens": result.tokens,
-            "masks": [
-                {
-                    "causal": bool(fact.get("causal", not result.ready)),
-                    "window": fact.get("window"),
-                }
-                for fact in facts
-            ],
+            **_lengths(result),
+            "against": None if other is None else _lengths(other),
             "thumb": {
-                "cells": math.ceil(max(queries, keys) / self._pool),
-                "pool": self._pool,
+                "cells": math.ceil(max(queries, keys) / pool),
+                "pool": pool,
                 "lazy": self._lazy,
+                "sampled": not result.quick and pool > 1,
             },
             "sample_from": SAMPLE_POOL if max(queries, keys) > SAMPLE_TOKENS else None,
-            "quick_scores": result.n_layers * result.n_heads * queries * keys <= FIRST_WORK,
-            "source": "stored patterns" if result.ready else "recomputed from q and k",
+            "quick_scores": result.quick,
+            "source": result.source,
             "scores": dict(HEAD_SCORES),
-            "can_ablate": self.session is not None,
+            "given": self._given,
+            "by_value": "value_norm" in result.arrays,
+            "products": not result.ready,
+            "patches": result.meta.get("patches"),
+            "can_ablate": self.session is not None and not result.cross,
         }
 
     def first(self) -> dict[str, Any]:
-        """Return all thumbnails, if they are small and quick enough."""
+        """Return all thumbnails, if they are small and quick enough, and the picture of patches."""
         self._overviews = {k: v for k, v in self._overviews.items() if k[0] == "base"}
-        if self._lazy:
-            return {}
-        layers = [self._overview("current", layer) for layer in self.current.layers]
-        return {"thumbs": Array(_coded(np.stack(layers)), "uint8")}
+        result: AttentionResult = self.current
+        arrays = {}
+        if "image" in result.arrays:
+            arrays["image"] = Array(result.numpy("image").astype(np.int32), "int32")
+        if not self._lazy:
+            layers = [self._overview({"layer": layer}) for layer in result.layers]
+            arrays["thumbs"] = Array(coded(torch.stack(layers)), "uint8")
+        return arrays
 
     def export_requests(self) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Name all heads' tiles while they are small, else those of the open head."""
+        """Name all heads' tiles while they are small, else those of the open heads."""
         result: AttentionResult = self.current
-        queries, keys = _size(result)
-        layer, head = int(self.state["layer"]), int(self.state["head"])
+        queries, keys = size(result)
+        layer, head, how = int(self.state["layer"]), int(self.state["head"]), self.state["pool"]
+        opened = [(layer, head)]
+        if self.state["compare"] == "head" and self.state["other"]:
+            opened.append(tuple(self.state["other"]))
         heads = [(a, b) for a in result.layers for b in range(result.n_heads)]
         modes = MODES if self.changed else MODES[:1]
-        if len(heads) * len(modes) * queries * keys * 2 > EXPORT_BYTES:
-            heads = [(layer, head)]
-        pool = 1
-        while max(queries, keys) / pool > 2 * TILE:
-            pool *= 2
+        weights = len(heads) * len(modes) * queries * keys
+        if weights * 2 > EXPORT_BYTES:
+            heads = opened
+        painted, whole = not self._lazy, len(heads) * THUMB * keys <= EXPORT_SKETCH
+        weighings = ("attention", "value") if "value_norm" in result.arrays else ("attention",)
         for mode in modes:
-            if mode != "current" or self._lazy:
-                for number in result.layers:
-                    yield "overview", {"mode": mode, "layer": number}
-            for number, index in heads:
-                for row in range(math.ceil(queries / (TILE * pool))):
-                    for column in range(math.ceil(keys / (TILE * pool))):
-                        yield (
-                            "tile",
-                            {
-                                "mode": mode,
-                                "layer": number,
-                                "head": index,
-                                "pool": pool,
-                                "row": row,
-                                "column": column,
-                            },
-                        )
-            yield "scores", {"mode": mode}
+            for weigh in weighings:
+                shown = {"mode": mode, "how": how, "weigh": weigh}
+                if not painted or (mode, weigh, how) != ("current", "attention", "max"):
+                    layers = result.layers if whole else [layer]
+                    yield from (("overview", {**shown, "layer": a}) for a in layers)
+                exact = heads if weigh == "attention" or weights * 4 <= EXPORT_BYTES else opened
+                for a, b in exact:
+                    yield from _tiles(result, {**shown, "of": "own", "layer": a, "head": b})
+                if result.against is not None:
+                    for a, b in opened:
+                        where = {**shown, "of": "against", "layer": a, "head": b}
+                        yield from _tiles(result.against, where)
+            if result.quick:
+                yield "scores", {"mode": mode}
+        yield from self._export_products(opened[0])
+
+    def _export_products(self, head: tuple[int, int]) -> Iterable[tuple[str, dict[str, Any]]]:
+        result: AttentionResult = self.current
+        if result.ready:
+            return
+        queries, keys = size(result)
+        causal = _mask(result, head[0])["causal"]
+        pairs = [tuple(self.state["pair"])] if self.state["pair"] else []
+        if queries * keys <= EXPORT_PRODUCTS * (1 + causal):
+            pairs = [(q, k) for q in range(queries) for k in range(keys) if k <= q or not causal]
+        for q, k in pairs:
+            where = {"mode": "current", "of": "own", "layer": head[0], "head": head[1]}
+            yield "product", {**where, "query": q, "key": k}
 
     def on_overview(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return one layer's thumbnails `[head, row, column]` as signed roots of the weights."""
-        mode = str(payload.get("mode", "current"))
-        return {"values": Array(_coded(self._overview(mode, int(payload["layer"]))), "uint8")}
+        return {"values": Array(coded(self._overview(payload)), "uint8")}
 
     def on_tile(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """Return a tile of a head `[row, column]`, each cell the largest of ``pool × pool``.
+        """Return a tile of a head `[row, column]`, each cell pooled of ``pool × pool``.
 
         Where ``spec.sample_from`` says so, a row is the last of its ``pool`` queries.
         """
-        mode = str(payload.get("mode", "current"))
-        pool = int(payload.get("pool", 1))
-        queries, keys = _size(self.pick(mode))
-        if pool < 1 or pool & (pool - 1):
-            raise ValueError(f"pool is a power of two, not {pool}")
-        row, column = int(payload["row"]), int(payload["column"])
-        span = TILE * pool
-        rows = range(max(0, row * span), min(queries, (row + 1) * span))
-        cols = range(max(0, column * span), min(keys, (column + 1) * span))
-        if not rows or not cols:
-            raise ValueError(f"there is no tile {row}, {column} of {queries} × {keys} weights")
-        values = self._pooled(mode, int(payload["layer"]), int(payload["head"]), rows, cols, pool)
-        return {"values": Array(values, "float16")}
+        return {"values": Array(self._weights(payload).tile(payload), "float16")}
 
     @on_worker
     def on_row(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return all weights of one query, or all that one key gets, `[position]`."""
-        mode, axis = str(payload.get("mode", "current")), payload.get("axis", "query")
-        queries, keys = _size(self.pick(mode))
+        source, axis = self._weights(payload), payload.get("axis", "query")
+        queries, keys = size(source.result)
         at, count = int(payload["position"]), queries if axis == "query" else keys
         if not 0 <= at < count:
             raise ValueError(f"there is no {axis} {at}; there are {count}")
-        layer, head = int(payload["layer"]), int(payload["head"])
         if axis == "query":
-            values = self._sampled(mode, layer, head, [at])
+            values = source([at], range(keys))
         else:
-            values = self._weights(mode, layer, head, range(queries), range(at, at + 1))
+            values = source(range(queries), range(at, at + 1))
         return {"values": Array(values.reshape(-1), "float16")}
+
+    def on_product(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return q, k and what each dimension adds to one score, `[d_head]` each."""
+        source = self._weights(payload)
+        made = source.result.product(
+            source.layer, source.head, int(payload["query"]), int(payload["key"])
+        )
+        return {
+            "q": Array(made.q),
+            "k": Array(made.k),
+            "terms": Array(made.terms),
+            "dot": made.dot,
+            "score": made.score,
+            "weight": made.weight,
+        }
 
     @on_worker
     def on_scores(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the head scores by name `[layer * head]`; the effect if something is changed."""
-        mode = str(payload.get("mode", "current"))
-        result: AttentionResult = self.pick(mode)
+        result: AttentionResult = self.pick(str(payload.get("mode", "current")))
         scores = {name: Array(result.head_score(name).reshape(-1)) for name in HEAD_SCORES}
         if self.changed:
             effect = [
-                np.abs(self._overview("difference", layer)).max(axis=(1, 2))
+                self._overview({"mode": "difference", "layer": layer}).abs().amax((1, 2))
                 for layer in result.layers
             ]
-            scores["effect"] = Array(np.stack(effect).reshape(-1))
+            scores["effect"] = Array(torch.stack(effect).reshape(-1))
         return {"scores": scores}
+
+    def figure_options(self) -> dict[str, Any]:
+        """Return what the figure of what is shown needs: heads, window, scale, comparison."""
+        state = self.state
+        heads = [(int(state["layer"]), int(state["head"]))]
+        if state["compare"] == "head" and state["other"]:
+            heads.append((int(state["other"][0]), int(state["other"][1])))
+        window = state.get("window")
+        options: dict[str, Any] = {
+            "heads": heads,
+            "scale": state["scale"],
+            "by_value": state["weigh"] == "value",
+            "against": state["compare"] == "prompt" and self.current.against is not None,
+            "window": None if window is None else [round(n) for n in window],
+            "lines": state["drawing"] == "lines",
+            "minus": self.base if self.mode == "difference" else None,
+        }
+        token = self.selection_value.get("token")
+        if state["drawing"] == "picture" and token is not None:
+            options["patch"] = token
+        return options
+
+    def twin(self) -> Any:
+        """Return the figure that stands where the view cannot: of long prompts the open head."""
+        if self.current.quick:
+            return self.current.figure()
+        layer, head = int(self.state["layer"]), int(self.state["head"])
+        return self.current.figure(layer=layer, head=head)
 
     def close(self) -> None:
         """Let go of the thumbnails too."""
@@ -237,72 +316,102 @@ class AttentionView(View, bundle="attention"):
         super().close()
 
     @property
-    def _pool(self) -> int:
-        pool = 1
-        while max(_size(self.current)) / pool > THUMB:
-            pool *= 2
-        return pool
-
-    @property
     def _lazy(self) -> bool:
         result: AttentionResult = self.current
-        heads = result.n_layers * result.n_heads
-        queries, keys = _size(result)
-        cells = (queries / self._pool) * (keys / self._pool)
-        return heads * cells > FIRST_CELLS or heads * queries * keys > FIRST_WORK
+        pool = thumb_pool(result)
+        queries, keys = size(result)
+        cells = (queries / pool) * (keys / pool)
+        return result.n_layers * result.n_heads * cells > FIRST_CELLS or not result.quick
 
-    def _overview(self, mode: str, layer: int) -> np.ndarray:
-        known = self._overviews.get((mode, layer))
-        if known is None:
-            queries, keys = _size(self.pick(mode))
-            known = np.stack(
-                [
-                    self._pooled(mode, layer, head, range(queries), range(keys), self._pool)
-                    for head in range(self.pick(mode).n_heads)
-                ]
-            )
-            self._overviews[mode, layer] = known
-        return known
+    def _weights(self, payload: Mapping[str, Any], head: int | None = None) -> Source:
+        mode = str(payload.get("mode", "current"))
+        result: AttentionResult | None = self.pick(mode)
+        minus: AttentionResult | None = self.base if mode == "difference" else None
+        if payload.get("of") == "against":
+            result = result and result.against
+            minus = minus and minus.against
+        if result is None:
+            raise ValueError("this result holds no second prompt: iw.attention(prompt, against=…)")
+        return Source(
+            result,
+            minus,
+            int(payload["layer"]),
+            int(payload["head"]) if head is None else head,
+            by_value=payload.get("weigh") == "value",
+        )
 
-    def _pooled(
-        self, mode: str, layer: int, head: int, rows: range, cols: range, pool: int
-    ) -> np.ndarray:
-        signed = mode == "difference"
-        if pool >= SAMPLE_POOL and max(_size(self.pick(mode))) > SAMPLE_TOKENS:
-            last = [min(i + pool, rows.stop) - 1 for i in range(rows.start, rows.stop, pool)]
-            values = self._sampled(mode, layer, head, last)[:, cols.start : cols.stop]
-            return pooled(values, 1, pool, "max", signed=signed)
-        height = max(pool, STRIP // len(cols) // pool * pool)
-        parts = [
-            pooled(
-                self._weights(mode, layer, head, rows[start : start + height], cols),
-                pool,
-                pool,
-                "max",
-                signed=signed,
-            )
-            for start in range(0, len(rows), height)
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _weights(self, mode: str, layer: int, head: int, rows: range, cols: range) -> np.ndarray:
-        part = slice(rows.start, rows.stop), slice(cols.start, cols.stop)
-        values = to_numpy(self.pick(mode).tile(layer, head, *part))
-        if mode == "difference":
-            return values - to_numpy(self.base.tile(layer, head, *part))
-        return values
-
-    def _sampled(self, mode: str, layer: int, head: int, queries: list[int]) -> np.ndarray:
-        values = to_numpy(self.pick(mode).queries(layer, head, queries))
-        if mode == "difference":
-            return values - to_numpy(self.base.queries(layer, head, queries))
-        return values
+    def _overview(self, payload: Mapping[str, Any]) -> Tensor:
+        mode, weigh = str(payload.get("mode", "current")), str(payload.get("weigh", "attention"))
+        key = (mode, int(payload["layer"]), pooling(payload), weigh)
+        if key not in self._overviews:
+            result: AttentionResult = self.pick(mode)
+            rows, cols = map(range, size(result))
+            pool = thumb_pool(result)
+            sampled = not result.quick and pool > 1
+            thumbs = [
+                self._weights(payload, head).pooled(rows, cols, pool, key[2], sampled=sampled)
+                for head in range(result.n_heads)
+            ]
+            self._overviews[key] = torch.stack(thumbs).cpu()
+        return self._overviews[key]
 
 
-def _size(result: AttentionResult) -> tuple[int, int]:
-    return int(result.arrays["pattern" if result.ready else "q"].shape[2]), result.positions
+def _check_head(result: AttentionResult, layer: int, head: int) -> None:
+    if layer not in result.layers:
+        raise ValueError(f"there is no layer {layer} here; the layers are {result.layers}")
+    if not 0 <= head < result.n_heads:
+        raise ValueError(f"there is no head {head}; the heads are 0 to {result.n_heads - 1}")
 
 
-def _coded(values: np.ndarray) -> np.ndarray:
-    """Signed square roots, so that 8 bits keep small weights apart; the browser squares them."""
-    return np.sign(values) * np.sqrt(np.abs(values))
+def _drawing(result: AttentionResult) -> str:
+    return "picture" if "image" in result.arrays and "patches" in result.meta else "matrix"
+
+
+def _scale(result: AttentionResult) -> str:
+    return "sqrt" if "patches" in result.meta else "linear"
+
+
+def _mask(result: AttentionResult, layer: int) -> dict[str, Any]:
+    facts = result.meta.get("facts") or [{}] * result.n_layers
+    fact = facts[result.layers.index(layer)]
+    return {"causal": bool(fact.get("causal", not result.ready)), "window": fact.get("window")}
+
+
+def _lengths(result: AttentionResult) -> dict[str, Any]:
+    queries, keys = size(result)
+    return {
+        "queries": queries,
+        "keys": keys,
+        "tokens": result.tokens,
+        "query_tokens": result.query_tokens if result.cross else None,
+        "masks": [_mask(result, layer) for layer in result.layers],
+    }
+
+
+def _given(result: AttentionResult, scores: Any) -> dict[str, Any]:
+    """Return a reader's own scores as JSON: name, values of all heads in order."""
+    name = "given score"
+    if isinstance(scores, ArrayResult):
+        dims = list(scores.meta["dims"])
+        if sorted(dims) != ["head", "layer"]:
+            raise ValueError(f"scores have the dims layer and head, not {', '.join(dims)}")
+        name = str(scores.meta.get("quantity") or scores.title)
+        values = scores.numpy("values")
+        values = values if dims[0] == "layer" else values.T
+    else:
+        values = np.asarray(to_numpy(scores) if hasattr(scores, "detach") else scores)
+    wanted = (result.n_layers, result.n_heads)
+    if values.shape != wanted:
+        raise ValueError(f"scores are [layer, head] = {wanted} here, not {values.shape}")
+    return {"name": name, "values": [float(v) for v in values.reshape(-1)]}
+
+
+def _tiles(result: AttentionResult, where: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Name the tiles that show a whole head at a level that fits a screen."""
+    queries, keys = size(result)
+    pool = 1
+    while max(queries, keys) / pool > 2 * TILE:
+        pool *= 2
+    for row in range(math.ceil(queries / (TILE * pool))):
+        for column in range(math.ceil(keys / (TILE * pool))):
+            yield "tile", {**where, "pool": pool, "row": row, "column": column}

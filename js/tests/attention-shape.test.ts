@@ -7,6 +7,8 @@ import {
   nameOf,
   poolText,
   type Shape,
+  sampledAt,
+  spoken,
   tokenNames,
 } from "../src/attention/shape.js";
 
@@ -17,10 +19,16 @@ const shape: Shape = {
   queries: 5,
   keys: 5,
   tokens: ["When", " Mary", "\n", " Mary", "<b>"],
+  query_tokens: null,
+  against: null,
   masks: [],
-  thumb: { cells: 5, pool: 1, lazy: false },
+  thumb: { cells: 5, pool: 1, lazy: false, sampled: false },
   sample_from: 16,
   quick_scores: true,
+  given: null,
+  by_value: false,
+  products: true,
+  patches: null,
 };
 
 group("naming heads and tokens", () => {
@@ -39,14 +47,22 @@ group("naming heads and tokens", () => {
   });
 
   it("reads a cell aloud: query, key, value", () => {
-    expect(describe(shape.tokens, 3, 1, 0.53216, false)).toBe("“·Mary” (3) → “·Mary” (1): 0.532");
-    expect(describe(shape.tokens, 4, 2, -0.2, true)).toBe("“<b>” (4) → “↵” (2): −0.200");
-    expect(describe(shape.tokens, 0, 0, undefined, false)).toMatch(/: …$/);
+    expect(describe(shape, 3, 1, 0.53216, false)).toBe("“·Mary” (3) → “·Mary” (1): 0.532");
+    expect(describe(shape, 4, 2, -0.2, true)).toBe("“<b>” (4) → “↵” (2): −0.200");
+    expect(describe(shape, 0, 0, undefined, false)).toMatch(/: …$/);
+  });
+
+  it("names queries by their own text in cross-attention, and cuts what is very long", () => {
+    const cross = { ...shape, query_tokens: ["<pad>", "Wenn"], queries: 2 };
+    expect(describe(cross, 1, 0, 0.5, false)).toBe("“Wenn” (1) → “When” (0): 0.500");
+    expect(spoken(["x".repeat(5000)], 0)).toHaveLength(66);
   });
 
   it("says how cells were pooled", () => {
-    expect(poolText(shape, 4)).toBe("the largest of 4 × 4");
-    expect(poolText(shape, 16)).toBe("one query in 16, the largest of 16 keys");
+    expect(sampledAt(shape, 8)).toBe(false);
+    expect(poolText(4, "max", false)).toBe("the largest of 4 × 4");
+    expect(sampledAt(shape, 16)).toBe(true);
+    expect(poolText(16, "mean", true)).toBe("one query in 16, the mean of 16 keys");
   });
 });
 

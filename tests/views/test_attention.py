@@ -82,7 +82,7 @@ def test_pooled_cells_are_the_largest_of_their_block_also_at_the_edge():
     result = made(tokens=301)
     exact = softmax_pattern(result, 1, 0)
     view = AttentionView(result)
-    assert view.spec["thumb"] == {"cells": 38, "pool": 8, "lazy": False}
+    assert view.spec["thumb"] == {"cells": 38, "pool": 8, "lazy": False, "sampled": False}
     pooled = tile(view, 1, 0, pool=2)
     assert pooled.shape == (151, 151)
     for r, c in [(0, 0), (77, 12), (150, 150), (150, 3)]:

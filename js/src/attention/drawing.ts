@@ -4,7 +4,8 @@ import { hidpi } from "../core/canvas.js";
 import { h } from "../core/dom.js";
 import { curve, type Line, stroke } from "./lines.js";
 import type { Spot } from "./matrix.js";
-import { type Shape, tokenNames } from "./shape.js";
+import { type Lengths, queryTokens, tokenNames } from "./shape.js";
+import { TILE } from "./window.js";
 
 export interface LinesActions {
   hover(spot: Spot, x: number, y: number): void;
@@ -12,6 +13,8 @@ export interface LinesActions {
 }
 
 const PITCH = 22;
+
+export const NO_LINES = `Lines are drawn for up to ${TILE} tokens; this prompt is longer. Use the matrix.`;
 
 export class Lines {
   readonly el = h("div", { class: "iw-att-lines" });
@@ -54,17 +57,16 @@ export class Lines {
     }
   }
 
-  setShape(shape: Shape): void {
-    const names = tokenNames(shape.tokens);
-    const make = (count: number): HTMLElement[] =>
-      Array.from({ length: count }, (_, i) => {
-        const { text, twice } = names[i] ?? { text: "", twice: false };
+  setShape(shape: Lengths): void {
+    const make = (tokens: readonly string[]): HTMLElement[] =>
+      tokenNames(tokens).map(({ text, twice }, i) => {
         const el = h("div", { role: "listitem" }, h("bdi", {}, text), twice && h("sub", {}, i));
         el.dataset.i = String(i);
         return el;
       });
-    this.left.replaceChildren(...make(shape.queries));
-    this.right.replaceChildren(...make(shape.keys));
+    const few = Math.max(shape.queries, shape.keys) <= TILE;
+    this.left.replaceChildren(...(few ? make(queryTokens(shape)) : []));
+    this.right.replaceChildren(...(few ? make(shape.tokens) : []));
   }
 
   resize(width: number): void {

@@ -7,6 +7,9 @@ import { nameOf, type Shape } from "./shape.js";
 
 export interface GridActions {
   open(id: number): void;
+  /** Opens a head beside the open one. */
+  compare(id: number): void;
+  hover(id: number | null): void;
   ablate(id: number): void;
   /** The pixels of a head's thumbnail, or null while they are not there. */
   pixels(id: number): ImageData | null;
@@ -18,6 +21,9 @@ export interface GridState {
   readonly order: string;
   readonly scores: HeadScores;
   readonly open: number;
+  /** The head beside the open one, or null. */
+  readonly other: number | null;
+  readonly veiled: (id: number) => boolean;
   readonly ablated: ReadonlySet<number>;
   readonly changed: boolean;
 }
@@ -25,6 +31,7 @@ export interface GridState {
 interface Cell {
   readonly el: HTMLElement;
   readonly canvas: HTMLCanvasElement;
+  readonly caption: HTMLElement | null;
 }
 
 export class HeadGrid {
@@ -40,6 +47,8 @@ export class HeadGrid {
     order: "layer",
     scores: {},
     open: 0,
+    other: null,
+    veiled: () => false,
     ablated: new Set(),
     changed: false,
   };
@@ -54,9 +63,13 @@ export class HeadGrid {
     this.grid.addEventListener("keydown", (e) => this.key(e), { signal });
     this.grid.addEventListener("click", (e) => this.click(e), { signal });
     this.grid.addEventListener("pointerover", (e) => this.hover(e), { signal });
-    this.grid.addEventListener("pointerleave", () => this.tip.leave(), { signal });
+    const leave = () => {
+      this.tip.leave();
+      actions.hover(null);
+    };
+    this.grid.addEventListener("pointerleave", leave, { signal });
     this.grid.addEventListener("focusin", (e) => this.hover(e), { signal });
-    this.grid.addEventListener("focusout", () => this.tip.leave(), { signal });
+    this.grid.addEventListener("focusout", leave, { signal });
     this.el.addEventListener("scroll", () => this.actions.inSight(this.inSight()), {
       signal,
       passive: true,
@@ -76,6 +89,11 @@ export class HeadGrid {
     this.width = width;
     this.lay();
     for (const id of this.shown) this.mark(id);
+  }
+
+  /** Outlines a head that the pointer is over in another view; null takes the outline away. */
+  point(id: number | null): void {
+    for (const [other, { el }] of this.cells) el.classList.toggle("iw-att-pointed", other === id);
   }
 
   /** Puts the pixels that there are on the canvases. */
@@ -165,15 +183,17 @@ export class HeadGrid {
 
   private make(id: number, captioned: boolean): HTMLElement {
     const canvas = h("canvas", { width: 1, height: 1, "aria-hidden": "true" });
+    const caption = captioned
+      ? h("span", { class: "iw-att-caption", "aria-hidden": "true" }, nameOf(this.shape, id))
+      : null;
     const el = h(
       "div",
       { role: "gridcell", class: "iw-att-head iw-att-waiting", tabindex: -1 },
       h("span", { class: "iw-att-thumb" }, canvas),
-      captioned &&
-        h("span", { class: "iw-att-caption", "aria-hidden": "true" }, nameOf(this.shape, id)),
+      caption,
     );
     el.dataset.id = String(id);
-    this.cells.set(id, { el, canvas });
+    this.cells.set(id, { el, canvas, caption });
     return el;
   }
 
@@ -184,15 +204,27 @@ export class HeadGrid {
     cell.el.setAttribute("aria-selected", String(id === this.state.open));
     cell.el.classList.toggle("iw-att-ablated", gone);
     cell.el.tabIndex = id === this.focused ? 0 : -1;
-    const score = this.state.scores[this.state.order]?.[id];
-    const measured =
-      score === undefined
-        ? ""
-        : `, ${SCORE_NAMES[this.state.order] ?? this.state.order} ${num(score)}`;
-    cell.el.setAttribute(
-      "aria-label",
-      `head ${nameOf(this.shape, id)}${measured}${gone ? ", ablated" : ""}`,
-    );
+    const hidden = this.state.veiled(id);
+    cell.el.classList.toggle("iw-att-other", id === this.state.other);
+    cell.el.classList.toggle("iw-att-veiled", hidden);
+    const { order, scores } = this.state;
+    const score = hidden ? undefined : scores[order]?.[id];
+    if (cell.caption) {
+      const value = score === undefined || Number.isNaN(score) ? "" : num(score, 2);
+      cell.caption.textContent = `${nameOf(this.shape, id)} ${value}`;
+    }
+    const measured = score === undefined ? "" : `, ${this.scoreName(order)} ${num(score)}`;
+    const words = [
+      `head ${nameOf(this.shape, id)}${measured}`,
+      hidden && "hidden",
+      gone && "ablated",
+      id === this.state.other && "beside the open head",
+    ];
+    cell.el.setAttribute("aria-label", words.filter(Boolean).join(", "));
+  }
+
+  private scoreName(name: string): string {
+    return name === "given" ? (this.shape.given?.name ?? name) : (SCORE_NAMES[name] ?? name);
   }
 
   private idAt(event: Event): number | null {
@@ -204,16 +236,21 @@ export class HeadGrid {
     const id = this.idAt(event);
     if (id === null) return;
     this.focus(id);
-    this.actions.open(id);
+    if (event.shiftKey) this.actions.compare(id);
+    else this.actions.open(id);
   }
 
   private hover(event: Event): void {
     const id = this.idAt(event);
     if (id === null) return;
     const box = this.cells.get(id)!.el.getBoundingClientRect();
-    const rows = Object.entries(this.state.scores)
-      .filter(([name]) => name !== "effect" || this.state.changed)
-      .map(([name, values]) => [SCORE_NAMES[name] ?? name, scoreText(name, values[id]!)] as const);
+    this.actions.hover(id);
+    const hidden = this.state.veiled(id);
+    const rows = hidden
+      ? [["value", "hidden"] as const]
+      : Object.entries(this.state.scores)
+          .filter(([name]) => name !== "effect" || this.state.changed)
+          .map(([name, values]) => [this.scoreName(name), scoreText(name, values[id]!)] as const);
     const title = `Head ${nameOf(this.shape, id)}${this.state.ablated.has(id) ? " (ablated)" : ""}`;
     this.tip.show(box.right - 8, box.bottom - 8, title, rows);
   }
@@ -244,6 +281,7 @@ export class HeadGrid {
     };
     const to = moves[event.key];
     if (to !== undefined) this.focus(this.shown[to]!);
+    else if (event.key === "Enter" && event.shiftKey) this.actions.compare(id);
     else if (event.key === "Enter") this.actions.open(id);
     else if (event.key === " ") this.actions.ablate(id);
     else return;

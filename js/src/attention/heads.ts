@@ -38,7 +38,7 @@ export function orderHeads(count: number, order: string, scores: HeadScores): In
   if (order === "layer" || score === undefined) return ids;
   const sign = order === "entropy" ? 1 : -1;
   const key = (i: number): number => {
-    const value = score[i]!;
+    const value = order === "given" ? Math.abs(score[i]!) : score[i]!;
     return Number.isNaN(value) ? Infinity : sign * value;
   };
   return ids.sort((a, b) => {

@@ -1,6 +1,6 @@
 // The colour bar of a scale that may be bent: its numbers stand where their colours are.
 
-import type { Scale as Colours } from "../core/color.js";
+import type { Scale as Colours, Palette } from "../core/color.js";
 import { h, num, signed } from "../core/dom.js";
 import { type Scale, valueAt } from "./paint.js";
 
@@ -42,4 +42,14 @@ export function scaleLegend(
     ),
     masked && h("span", { class: "iw-legend-mark iw-att-masked" }, masked),
   );
+}
+
+/** What stands behind cells that nobody may attend to; the same mix is in attention.css. */
+export function maskColour(palette: Palette): string {
+  const part = (hex: string, i: number): number =>
+    Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
+  const mix = [0, 1, 2].map((i) =>
+    Math.round((part(palette.line, i) + part(palette.background, i)) / 2),
+  );
+  return `rgb(${mix.join(",")})`;
 }

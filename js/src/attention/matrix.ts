@@ -5,7 +5,7 @@ import { hidpi } from "../core/canvas.js";
 import { h } from "../core/dom.js";
 import { Grid } from "../core/grid.js";
 import type { NdArray } from "../core/wire.js";
-import { describe, type Shape, tokenNames } from "./shape.js";
+import { type Lengths, queryTokens, tokenNames } from "./shape.js";
 import {
   isFuture,
   isWhole,
@@ -27,17 +27,19 @@ export interface Spot {
 }
 
 export interface MatrixActions {
+  /** Positions of a cell where that cannot be chosen, as in an exported page. */
+  fixedPool(): number | null;
   tile(tile: Tile): NdArray | undefined;
   want(tiles: readonly Tile[]): void;
-  /** The exact weight if it is there; `ask` for it otherwise. */
-  value(query: number, key: number, ask: boolean): number | undefined;
   /** The colours of a tile, one pixel a cell. */
   pixels(values: NdArray, pool: number, row0: number, column0: number): ImageData;
-  overview(): NdArray | undefined;
+  /** The head's thumbnail and how many positions a cell of it stands for. */
+  overview(): { values: NdArray; pool: number } | undefined;
+  /** What is spoken of a cell. */
+  said(query: number, key: number, ask: boolean): string;
   hover(spot: Spot, x: number, y: number): void;
   pin(spot: Spot): void;
   moved(window: Window): void;
-  difference(): boolean;
 }
 
 /** Pixels a cell takes at most, and the side of the largest matrix where the window has no more. */
@@ -45,6 +47,11 @@ const CELL = 34;
 const LARGEST = 600;
 /** Height in pixels of what stands above and below the matrix in full screen. */
 const AROUND = 340;
+
+interface Names {
+  rows: { text: string; twice: boolean }[];
+  columns: { text: string; twice: boolean }[];
+}
 
 export class Matrix {
   readonly el = h("div", { class: "iw-att-matrix" });
@@ -57,7 +64,7 @@ export class Matrix {
   private readonly grid: Grid;
   private readonly painted = new WeakMap<NdArray, { colours: string; canvas: HTMLCanvasElement }>();
   private readonly colour = { line: "#fff", mask: "#eee", focus: "#b40" };
-  private names: { text: string; twice: boolean }[] = [];
+  private names: Names = { rows: [], columns: [] };
   private side = 0;
   private height = 0;
   private room = 480;
@@ -68,7 +75,7 @@ export class Matrix {
   private drag: { x: number; y: number; from: Window; moved: boolean } | null = null;
 
   constructor(
-    private shape: Shape,
+    private shape: Lengths,
     private readonly actions: MatrixActions,
     signal: AbortSignal,
   ) {
@@ -77,10 +84,7 @@ export class Matrix {
       label: "Attention of one head, queries down and keys across",
       rows: shape.queries,
       cols: shape.keys,
-      cell: (query, key) => {
-        const value = actions.value(query, key, this.walking);
-        return describe(this.shape.tokens, query, key, value, actions.difference());
-      },
+      cell: (query, key) => actions.said(query, key, this.walking),
       place: (query, key) => this.box(query, key),
       move: (query, key) => this.focused(query, key),
       open: (query, key) => actions.pin({ row: query, column: key }),
@@ -115,7 +119,10 @@ export class Matrix {
       };
       on<PointerEvent>(labels, "pointerover", (e) => {
         const i = position(e);
-        if (i !== null) this.actions.hover({ row: i, column: i }, e.clientX, e.clientY);
+        if (i === null) return;
+        const both = this.shape.query_tokens === null;
+        const spot = both ? { row: i, column: i } : { row: null, column: null, [side]: i };
+        this.actions.hover(spot, e.clientX, e.clientY);
       });
       on(labels, "pointerleave", () => this.actions.hover(NOWHERE, 0, 0));
       on<MouseEvent>(labels, "click", (e) => {
@@ -126,19 +133,27 @@ export class Matrix {
   }
 
   /** A new result, or the same with other tokens; keeps the window where it still fits. */
-  setShape(shape: Shape): void {
+  setShape(shape: Lengths): void {
     const same = shape.queries === this.shape.queries && shape.keys === this.shape.keys;
     this.shape = shape;
-    this.names = tokenNames(shape.tokens);
+    const columns = tokenNames(shape.tokens);
+    this.names = { columns, rows: shape.query_tokens ? tokenNames(queryTokens(shape)) : columns };
     if (!same) this.window = whole(shape.queries, shape.keys);
     this.grid.resize(shape.queries, shape.keys);
     this.lay();
   }
 
-  setWindow(window: Window): void {
+  setWindow(window: Window, tell = true): void {
     this.window = window;
-    this.actions.moved(window);
+    if (tell) this.actions.moved(window);
     this.draw();
+  }
+
+  /** Moves by a share of what is in sight. */
+  panBy(down: number, right: number): void {
+    const w = this.window;
+    const { queries, keys } = this.shape;
+    this.setWindow(pan(w, down * (w.q1 - w.q0), right * (w.k1 - w.k0), queries, keys));
   }
 
   get zoomed(): boolean {
@@ -176,7 +191,10 @@ export class Matrix {
 
   /** Positions a cell stands for now. */
   get pool(): number {
-    return poolFor(this.window, Math.max(this.side * (globalThis.devicePixelRatio || 1), 64));
+    const fixed = this.actions.fixedPool();
+    return (
+      fixed ?? poolFor(this.window, Math.max(this.side * (globalThis.devicePixelRatio || 1), 64))
+    );
   }
 
   draw(): void {
@@ -189,9 +207,10 @@ export class Matrix {
 
   private lay(): void {
     const { queries, keys } = this.shape;
-    const longest = this.names.reduce((n, { text }) => Math.max(n, [...text].length), 2);
+    const names = [...this.names.rows, ...this.names.columns];
+    const longest = names.reduce((n, { text }) => Math.max(n, [...text].length), 2);
     const digits = String(Math.max(queries, keys) - 1).length;
-    const indexed = this.names.some(({ twice }) => twice) || keys > 40;
+    const indexed = names.some(({ twice }) => twice) || Math.max(queries, keys) > 40;
     const gutter = Math.min(120, 14 + longest * 6.5 + (indexed ? digits * 5.5 : 0));
     const full = document.fullscreenElement?.contains(this.el) ?? false;
     const largest = full ? Math.max(LARGEST, innerHeight - AROUND) : LARGEST;
@@ -227,11 +246,11 @@ export class Matrix {
     const overview = this.actions.overview();
     const there = tiles.map((t) => [t, this.actions.tile(t)] as const);
     if (overview && there.some(([, values]) => !values)) {
-      const span = this.shape.thumb.pool;
-      const [rows, columns] = overview.shape as [number, number];
+      const span = overview.pool;
+      const [rows, columns] = overview.values.shape as [number, number];
       this.stretch(
         ctx,
-        overview,
+        overview.values,
         span,
         { pool: span, row: 0, column: 0 },
         rows * span,
@@ -335,10 +354,12 @@ export class Matrix {
 
   private labels(): void {
     const w = this.window;
-    const make = (labels: HTMLElement, a: number, b: number, pixels: number, vertical: boolean) => {
+    const make = (side: keyof Names, a: number, b: number, pixels: number) => {
+      const vertical = side === "rows";
+      const labels = this[side];
       const cell = pixels / (b - a);
       const spans = labelled(a, b, pixels, 14).map((i) => {
-        const { text, twice } = this.names[i] ?? { text: "", twice: false };
+        const { text, twice } = this.names[side][i] ?? { text: "", twice: false };
         const el = h(
           "span",
           { dir: "auto" },
@@ -351,8 +372,8 @@ export class Matrix {
       });
       labels.replaceChildren(...spans);
     };
-    make(this.rows, w.q0, w.q1, this.height, true);
-    make(this.columns, w.k0, w.k1, this.side, false);
+    make("rows", w.q0, w.q1, this.height);
+    make("columns", w.k0, w.k1, this.side);
   }
 
   // The pointer.
@@ -414,6 +435,7 @@ export class Matrix {
     if (event.key === "+" || event.key === "=") this.zoomBy(2, query + 0.5, key + 0.5);
     else if (event.key === "-") this.zoomBy(0.5, query + 0.5, key + 0.5);
     else if (event.key === "0") this.reset();
+    else if (event.shiftKey && event.key in PANS) this.panBy(...PANS[event.key]!);
     else return false;
     return true;
   }
@@ -437,3 +459,11 @@ export class Matrix {
 }
 
 const NOWHERE: Spot = { row: null, column: null };
+
+/** Shift and an arrow move the window by a quarter. */
+const PANS: Record<string, [number, number]> = {
+  ArrowUp: [-0.25, 0],
+  ArrowDown: [0.25, 0],
+  ArrowLeft: [0, -0.25],
+  ArrowRight: [0, 0.25],
+};

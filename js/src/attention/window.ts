@@ -129,19 +129,3 @@ export function labelled(a: number, b: number, pixels: number, space: number): n
   for (let i = Math.ceil(Math.max(0, first) / step) * step; i <= last; i += step) out.push(i);
   return out;
 }
-
-/** The request that brings a tile, as the key it is kept under. */
-export function tileKey(mode: string, layer: number, head: number, t: Tile): string {
-  return JSON.stringify({ mode, layer, head, pool: t.pool, row: t.row, column: t.column });
-}
-
-/** The request that brings all of one query's weights, or all that one key gets. */
-export function rowKey(
-  mode: string,
-  layer: number,
-  head: number,
-  axis: "query" | "key",
-  position: number,
-): string {
-  return JSON.stringify({ mode, layer, head, axis, position });
-}

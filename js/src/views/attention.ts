@@ -1,38 +1,35 @@
-// Attention: all heads as thumbnails, one of them large as a matrix or as lines, the prompt below.
+// Attention: all heads as thumbnails, one or two of them large, the prompt below.
 // Layout, painting and data are in ../attention/; this file connects them with state and selection.
 
-import { Patterns } from "../attention/data.js";
-import { Lines } from "../attention/drawing.js";
+import { addControls, KEYS } from "../attention/bar.js";
+import { Colouring } from "../attention/data.js";
 import { HeadGrid } from "../attention/grid.js";
-import { largestSide, ORDERS, SCORE_NAMES } from "../attention/heads.js";
-import { scaleLegend } from "../attention/legend.js";
-import { strongest } from "../attention/lines.js";
-import { Matrix, type Spot } from "../attention/matrix.js";
+import { headline } from "../attention/headline.js";
+import { largestSide } from "../attention/heads.js";
+import { maskColour, scaleLegend } from "../attention/legend.js";
+import type { Spot } from "../attention/matrix.js";
 import { place } from "../attention/paint.js";
+import { Pane } from "../attention/pane.js";
+import { Picture } from "../attention/picture.js";
+import { Product } from "../attention/product.js";
 import {
   ablated,
-  describe,
   headOf,
   idOf,
   nameOf,
-  poolText,
+  pooledText,
+  queryTokens,
   type Shape,
+  spoken,
 } from "../attention/shape.js";
-import type { Palette } from "../core/color.js";
-import { button, segmented, select } from "../core/controls.js";
+import { Thumbs } from "../attention/thumbs.js";
+import type { Window } from "../attention/window.js";
+import { button, segmented } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
 import { TokenStrip } from "../tokens/strip.js";
-
-const KEYS = [
-  ["← → ↑ ↓", "move between heads, cells or tokens"],
-  ["Enter", "open the head; pin the token"],
-  ["Space", "ablate the head, or restore it"],
-  ["+ − 0", "zoom the matrix in, out, to all"],
-  ["Ctrl + wheel", "zoom at the pointer; drag to pan"],
-] as const;
 
 const NOWHERE: Spot = { row: null, column: null };
 
@@ -41,78 +38,77 @@ export default defineView("attention", (view) => new AttentionView(view).start()
   modes: true,
 });
 
-/** What stands behind cells that nobody may attend to; the same mix is in attention.css. */
-function maskColour(palette: Palette): string {
-  const part = (hex: string, i: number): number =>
-    Number.parseInt(hex.slice(1 + 2 * i, 3 + 2 * i), 16);
-  const mix = [0, 1, 2].map((i) =>
-    Math.round((part(palette.line, i) + part(palette.background, i)) / 2),
-  );
-  return `rgb(${mix.join(",")})`;
-}
-
 class AttentionView {
   private shape: Shape;
-  private readonly data: Patterns;
+  private readonly colouring: Colouring;
+  private readonly thumbs: Thumbs;
   private readonly tip: Tooltip;
   private readonly grid: HeadGrid;
-  private readonly matrix: Matrix;
-  private readonly lines: Lines;
+  private readonly pane: Pane;
+  private readonly pair = h("div", { class: "iw-att-pair" });
+  /** The panes beside the open one, made when they are first needed. */
+  private readonly others = new Map<string, Pane>();
+  private readonly product: Product;
+  private readonly picture: Picture;
   private readonly strip: TokenStrip;
-  private readonly headTitle = h("h4", { class: "iw-att-title" });
   private readonly ablate: HTMLButtonElement;
   private readonly zoomBar: HTMLElement;
   private readonly poolNote = h("span", { class: "iw-att-note" });
+  private readonly source = h("span");
   private readonly readout = h("div", { class: "iw-att-readout" });
   private readonly legend = h("div", { class: "iw-att-legend" });
-  private readonly linesNote = h("div", { class: "iw-att-note" });
   private readonly stripNote = h("span", { class: "iw-att-note" });
+  private readonly stripHead = h("div", { class: "iw-att-striphead" });
   private hovered: Spot = NOWHERE;
   private token: number | null = null;
   private pointer = { x: 0, y: 0 };
+  private width = 0;
   private revision = -1;
   private scoresAsked = "";
   private placeShown = "";
   private scaleName = "";
   private coloured = "";
+  private windowShown = "null";
   private tipped = false;
 
   constructor(private readonly view: View) {
     this.shape = view.spec as unknown as Shape;
     this.tip = new Tooltip(view.el, view.signal);
-    this.data = new Patterns(view, this.shape, (what) => this.arrived(what));
+    this.colouring = new Colouring(view.palette);
+    this.thumbs = new Thumbs(view, this.shape, () => this.update());
     this.grid = new HeadGrid(
       this.shape,
       {
         open: (id) => this.open(id),
+        compare: (id) => this.compareWith(id),
         ablate: (id) => this.toggle(id),
+        hover: (id) => view.hover(id === null ? null : { ...headOf(this.shape, id) }),
         pixels: (id) => this.thumbPixels(id),
-        inSight: (ids) => this.data.wantThumbs(ids),
+        inSight: (ids) => this.thumbs.want(ids, this.id),
       },
       this.tip,
       view.signal,
     );
-    const hover = (spot: Spot, x: number, y: number) => this.hover(spot, null, x, y);
-    const pin = (spot: Spot) => this.pin(spot.row ?? spot.column);
-    this.matrix = new Matrix(
-      this.shape,
-      {
-        tile: (tile) => this.data.tile(tile),
-        want: (tiles) => this.data.wantTiles(tiles),
-        value: (query, key, ask) => this.data.value(query, key, ask),
-        pixels: (values, pool, row0, column0) => this.data.pixels(values, pool, row0, column0),
-        overview: () => this.data.thumb(this.id),
-        hover,
-        pin,
-        moved: () => this.showPool(),
-        difference: () => this.data.difference,
-      },
-      view.signal,
-    );
-    this.lines = new Lines({ hover, pin }, view.signal);
-    this.strip = new TokenStrip(
+    this.pane = this.make("own", true);
+    this.product = new Product(view, () => view.update({ pair: null }));
+    this.picture = new Picture(
       {
         hover: (token, x, y) => this.hover(NOWHERE, token, x, y),
+        pin: (token) => this.pin(token),
+        row: (token) => {
+          const shown = this.drawsPicture && !this.hidden(this.id);
+          return shown ? this.pane.data.row("query", token) : undefined;
+        },
+      },
+      this.colouring,
+      view.signal,
+    );
+    this.strip = new TokenStrip(
+      {
+        hover: (token, x, y) => {
+          if (this.cross) this.hover({ row: null, column: token }, null, x, y);
+          else this.hover(NOWHERE, token, x, y);
+        },
         pin: (token) => this.pin(token),
       },
       view.signal,
@@ -121,15 +117,17 @@ class AttentionView {
     this.zoomBar = h(
       "span",
       { class: "iw-att-zoom", role: "group", "aria-label": "Zoom" },
-      button("Zoom in", () => this.matrix.zoomBy(2), { icon: "+" }),
-      button("Zoom out", () => this.matrix.zoomBy(0.5), { icon: "−" }),
-      button("Show all", () => this.matrix.reset(), { icon: "□" }),
+      button("Zoom in", () => this.pane.matrix.zoomBy(2), { icon: "+" }),
+      button("Zoom out", () => this.pane.matrix.zoomBy(0.5), { icon: "−" }),
+      button("Show all", () => this.pane.matrix.reset(), { icon: "□" }),
     );
   }
 
   start(): void {
     const { view } = this;
-    this.controls();
+    addControls(view, this.shape, (what) => this.compare(what));
+    this.pane.bar.append(this.zoomBar, this.ablate);
+    this.pair.append(this.pane.el);
     view.body.append(
       h(
         "div",
@@ -138,19 +136,20 @@ class AttentionView {
         h(
           "div",
           { class: "iw-att-one" },
-          h("div", { class: "iw-att-bar" }, this.headTitle, this.zoomBar, this.ablate),
-          this.matrix.el,
-          this.lines.el,
-          this.linesNote,
+          this.pair,
+          this.picture.el,
           this.readout,
+          this.product.el,
         ),
       ),
-      h("div", { class: "iw-att-striphead" }, this.side().el, this.stripNote, this.strip.pager),
+      this.stripHead,
       this.strip.el,
     );
-    view.foot.append(this.legend, this.poolNote, this.sourceNote());
+    this.stripHead.append(this.side().el, this.stripNote, this.strip.pager);
+    view.foot.append(this.legend, this.poolNote, this.source);
     view.onSpec(() => this.update());
     view.onState(() => this.update());
+    view.onVeil(() => this.update());
     view.onTheme(() => this.update());
     view.onSelection((value, changed) => {
       const id = idOf(this.shape, value.layer ?? -1, value.head ?? -1);
@@ -159,6 +158,14 @@ class AttentionView {
       if (changed.has("token") && value.token !== null) this.strip.reveal(value.token);
       this.update();
     });
+    view.onHover((value) => {
+      const token = value?.token ?? null;
+      this.hovered = token === null ? NOWHERE : { row: token, column: token };
+      this.token = token;
+      this.highlight();
+      const id = idOf(this.shape, value?.layer ?? -1, value?.head ?? -1);
+      this.grid.point(id >= 0 ? id : null);
+    });
     view.onResize((width) => this.resize(width));
     this.update();
   }
@@ -166,6 +173,55 @@ class AttentionView {
   private get id(): number {
     const { layer, head } = this.view.state;
     return Math.max(0, idOf(this.shape, Number(layer), Number(head)));
+  }
+
+  /** The head beside the open one, or null. */
+  private get otherId(): number | null {
+    const { compare, other } = this.view.state;
+    if (compare !== "head" || !other) return null;
+    const id = idOf(this.shape, Number(other[0]), Number(other[1]));
+    return id < 0 ? null : id;
+  }
+
+  private make(of: "own" | "against", main: boolean): Pane {
+    return new Pane(this.view, this.shape, of, this.colouring, {
+      hover: (spot, x, y) => this.hover(spot, null, x, y, main),
+      pin: (spot) => this.pinCell(spot, main),
+      arrived: (what) => this.arrived(what),
+      moved: (window) => this.moved(window, main),
+      thumb: (id) => this.thumbs.get(id),
+      reveal: (id) => this.view.reveal(nameOf(this.shape, id)),
+    });
+  }
+
+  private get comparesPrompt(): boolean {
+    return this.view.state.compare === "prompt" && this.shape.against !== null;
+  }
+
+  private get beside(): Pane | null {
+    const of = this.comparesPrompt ? "against" : this.otherId === null ? null : "own";
+    if (of === null) return null;
+    let pane = this.others.get(of);
+    if (!pane) {
+      pane = this.make(of, false);
+      pane.reset(this.shape);
+      this.others.set(of, pane);
+      this.pair.append(pane.el);
+    }
+    return pane;
+  }
+
+  private get panes(): Pane[] {
+    return this.beside ? [this.pane, this.beside] : [this.pane];
+  }
+
+  private hidden(id: number): boolean {
+    return this.view.veiled(nameOf(this.shape, id));
+  }
+
+  /** Whether queries and keys are different texts; the strip then shows the keys. */
+  private get cross(): boolean {
+    return this.shape.query_tokens !== null;
   }
 
   private get pinned(): number | null {
@@ -177,52 +233,8 @@ class AttentionView {
     return this.view.state.side === "key" ? "key" : "query";
   }
 
-  private get drawsLines(): boolean {
-    return this.view.state.drawing === "lines";
-  }
-
-  // Controls.
-
-  private controls(): void {
-    const { view } = this;
-    const orders = Object.entries(ORDERS).filter(
-      ([key]) => key === "layer" || key === "effect" || key in view.spec.scores,
-    );
-    const sort = select("Sort", orders, view.state.sort ?? "layer", (v) => {
-      view.update({ sort: v });
-      view.say(`Heads sorted by ${ORDERS[v]}`);
-    });
-    const effect = sort.el.querySelector<HTMLOptionElement>('option[value="effect"]');
-    const drawing = segmented(
-      "Draw as",
-      [
-        ["matrix", "Matrix"],
-        ["lines", "Lines"],
-      ],
-      view.state.drawing ?? "matrix",
-      (v) => view.update({ drawing: v }),
-    );
-    const scale = select(
-      "Scale",
-      [
-        ["linear", "linear"],
-        ["sqrt", "square root"],
-        ["log", "logarithmic"],
-      ],
-      view.state.scale ?? "linear",
-      (v) => view.update({ scale: v }),
-    );
-    view.toolbar.append(sort.el, drawing.el, scale.el);
-    view.onState(() => {
-      sort.set(view.state.sort);
-      drawing.set(view.state.drawing);
-      scale.set(view.state.scale);
-    });
-    const allow = (): void => {
-      if (effect) effect.disabled = !view.spec.changed;
-    };
-    view.onSpec(allow);
-    allow();
+  private get drawsPicture(): boolean {
+    return this.view.state.drawing === "picture" && this.shape.patches !== null;
   }
 
   private side() {
@@ -237,26 +249,42 @@ class AttentionView {
       (v) => view.update({ side: v }),
     );
     view.onState(() => control.set(this.side_));
+    control.el.hidden = this.cross;
     return control;
-  }
-
-  private sourceNote(): HTMLElement {
-    return h("span", {}, this.view.spec.source);
   }
 
   // Doing.
 
   private open(id: number): void {
+    if (this.hidden(id)) {
+      this.view.reveal(nameOf(this.shape, id));
+      return;
+    }
     const ref = headOf(this.shape, id);
     this.view.update(ref);
     this.view.selection.set(ref);
     this.view.say(`Head ${nameOf(this.shape, id)} open`);
   }
 
+  private compareWith(id: number): void {
+    const { layer, head } = headOf(this.shape, id);
+    const same = id === this.otherId;
+    this.view.update(same ? { compare: "none" } : { compare: "head", other: [layer, head] });
+    this.view.say(same ? "Comparison closed" : `Head ${nameOf(this.shape, id)} beside`);
+  }
+
+  private compare(what: string): void {
+    const { other } = this.view.state;
+    const count = this.shape.layers.length * this.shape.heads;
+    const next = headOf(this.shape, (this.id + 1) % count);
+    const chosen = what === "head" && !other ? [next.layer, next.head] : other;
+    this.view.update({ compare: what, other: chosen });
+  }
+
   private toggle(id: number): void {
     const { view } = this;
-    if (!view.spec.can_ablate) {
-      view.note("Ablating needs the model: this view has no session.", "info");
+    if (!view.spec.can_ablate || !view.spec.live) {
+      view.note("Ablating needs the model: this view has no session for it.", "info");
       return;
     }
     const { layer, head } = headOf(this.shape, id);
@@ -274,216 +302,291 @@ class AttentionView {
     if (token !== null) this.view.selection.toggle({ token });
   }
 
-  private hover(spot: Spot, token: number | null, x: number, y: number): void {
+  /** A click on a cell pins its query and shows how the weight comes about. */
+  private pinCell(spot: Spot, main: boolean): void {
+    const { row, column } = spot;
+    this.pin(row ?? column);
+    if (!main || row === null || column === null || !this.shape.products) return;
+    const { pair } = this.view.state;
+    const same = pair && pair[0] === row && pair[1] === column;
+    this.view.update({ pair: same ? null : [row, column] });
+  }
+
+  private hover(spot: Spot, token: number | null, x: number, y: number, main = true): void {
     this.hovered = token === null ? spot : { row: token, column: token };
     this.token = token;
     this.pointer = { x, y };
-    this.highlight();
+    const own = main || this.view.state.compare === "head";
+    const over = own ? (token ?? spot.row ?? spot.column) : null;
+    this.view.hover(over === null ? null : { token: over, ...headOf(this.shape, this.id) });
+    this.highlight(main ? this.pane : (this.beside ?? this.pane));
+  }
+
+  private moved(window: Window, main: boolean): void {
+    const { beside, pane } = this;
+    const alike =
+      beside?.lengths.queries === pane.lengths.queries && beside.lengths.keys === pane.lengths.keys;
+    if (beside && alike) (main ? beside : pane).matrix.setWindow(window, false);
+    const { zoomed } = this.pane.matrix;
+    const w = this.pane.matrix.window;
+    const kept = zoomed ? [w.q0, w.q1, w.k0, w.k1] : null;
+    this.windowShown = JSON.stringify(kept);
+    this.view.update({ window: kept });
+    this.showPool();
   }
 
   // Showing.
 
   private update(): void {
-    const { view, shape: before } = this;
+    const { view } = this;
     const { revision } = view.spec;
-    const { layer, head } = headOf(before, this.id);
-    if (revision !== this.revision) {
-      this.revision = revision;
-      this.shape = view.spec as unknown as Shape;
-      this.data.reset(this.shape, view.first.thumbs as NdArray | undefined);
-      this.data.setOpen(layer, head);
-      this.matrix.setShape(this.shape);
-      this.lines.setShape(this.shape);
-      this.strip.setTokens(this.shape.tokens);
-    }
+    if (revision !== this.revision) this.reset(revision);
     const order = view.state.sort ?? "layer";
     const asked = `${revision}:${view.mode}`;
-    if (asked !== this.scoresAsked && (this.shape.quick_scores || order !== "layer")) {
+    const needs = order !== "layer" && order !== "given";
+    if (asked !== this.scoresAsked && (this.shape.quick_scores || needs)) {
       this.scoresAsked = asked;
-      this.askScores();
+      this.thumbs.askScores().catch((error) => this.view.report(error));
     }
-    this.data.setOpen(layer, head);
-    this.data.wantThumbs(this.grid.inSight());
+    const { id, otherId } = this;
+    this.pane.open(id, this.hidden(id), true);
+    const { beside } = this;
+    const second = this.comparesPrompt ? id : (otherId ?? id);
+    for (const pane of this.others.values())
+      pane.open(second, this.hidden(second), pane === beside);
+    this.restoreWindow();
+    this.thumbs.want(this.grid.inSight(), id);
     const gone = ablated(this.shape, view.spec.interventions);
     this.grid.show(this.shape, {
       order,
-      scores: this.data.scores,
-      open: this.id,
+      scores: this.thumbs.scores,
+      open: id,
+      other: otherId,
+      veiled: (n) => this.hidden(n),
       ablated: gone,
       changed: view.spec.changed,
     });
-    const place = `${this.id}:${view.state.sort}`;
-    if (place !== this.placeShown) this.grid.reveal(this.id);
+    const place = `${id}:${view.state.sort}`;
+    if (place !== this.placeShown) this.grid.reveal(id);
     this.placeShown = place;
-    this.headline(gone);
+    this.arrange();
+    this.headlines(gone);
     this.recolour();
+    this.showProduct();
   }
 
-  private askScores(): void {
-    this.data.askScores().catch((error) => this.view.report(error));
+  private reset(revision: number): void {
+    const { view } = this;
+    this.revision = revision;
+    this.shape = view.spec as unknown as Shape;
+    this.thumbs.reset(this.shape, view.first.thumbs as NdArray | undefined);
+    for (const pane of [this.pane, ...this.others.values()]) pane.reset(this.shape);
+    this.strip.setTokens(this.shape.tokens);
+    this.source.textContent = view.spec.source;
+    const { patches, tokens } = this.shape;
+    if (patches) this.picture.setImage(view.first.image as NdArray | undefined, patches, tokens);
   }
 
-  private arrived(what: "tile" | "row" | "thumbs" | "scores"): void {
-    if (what === "row") this.highlight();
-    else if (what === "tile") {
-      this.matrix.draw();
-      this.highlight();
-    } else this.update();
+  private restoreWindow(): void {
+    const { window } = this.view.state;
+    const text = JSON.stringify(window ?? null);
+    if (text === this.windowShown) return;
+    this.windowShown = text;
+    const { queries, keys } = this.shape;
+    const [q0, q1, k0, k1] = window ?? [0, queries, 0, keys];
+    if (q1 <= queries && k1 <= keys) this.pane.matrix.setWindow({ q0, q1, k0, k1 }, false);
+  }
+
+  /** Shows the parts that this drawing and comparison need. */
+  private arrange(): void {
+    const { drawsPicture, beside } = this;
+    this.pane.matrix.el.classList.toggle("iw-att-away", drawsPicture);
+    for (const pane of this.others.values()) pane.el.hidden = pane !== beside || drawsPicture;
+    this.pair.classList.toggle("iw-att-two", beside !== null && !drawsPicture);
+    this.picture.el.hidden = !drawsPicture || this.hidden(this.id);
+    this.stripHead.hidden = drawsPicture;
+    this.strip.el.hidden = drawsPicture;
+    if (this.width) this.resize(this.width);
+  }
+
+  private arrived(what: "tile" | "row"): void {
+    if (what === "tile") for (const pane of this.panes) pane.matrix.draw();
+    if (what === "tile" && this.topOf() > this.colouring.scale.high * 1.001) this.recolour();
+    this.highlight();
+  }
+
+  /** Where the colour scale ends. */
+  private topOf(): number {
+    if (!this.pane.data.signed && this.view.state.weigh !== "value") return 1;
+    return Math.max(this.thumbs.top, ...this.panes.map((pane) => pane.data.top)) || 1;
   }
 
   private recolour(): void {
     const { palette, state } = this.view;
-    const name = this.data.setScale(state.scale ?? "linear", palette);
-    this.scaleName = name;
+    const change = this.pane.data.signed;
+    const name = this.colouring.set(state.scale ?? "linear", palette, this.topOf(), change);
+    this.scaleName = `${name}:${state.weigh}:${state.pool}:${this.view.mode}`;
     this.grid.paint();
-    const label = this.data.difference ? "attention, current − base" : "attention";
+    const what = state.weigh === "value" ? "attention × ‖v W_O‖" : "attention";
+    const label = change ? `${what}, current − base` : what;
     this.legend.replaceChildren(
-      scaleLegend(this.data.map, this.data.scale, label, this.maskNote()),
+      scaleLegend(this.colouring.map, this.colouring.scale, label, this.maskNote()),
     );
-    this.matrix.el.hidden = this.drawsLines;
-    this.lines.el.hidden = !this.drawsLines;
-    this.zoomBar.hidden = this.drawsLines || Math.max(this.shape.queries, this.shape.keys) < 24;
-    this.matrix.setColours(name, {
+    const longest = Math.max(this.shape.queries, this.shape.keys);
+    this.zoomBar.hidden = this.pane.drawsLines || this.drawsPicture || longest < 24;
+    const colours = {
       line: palette.background,
       mask: maskColour(palette),
       focus: palette.accent,
-    });
+    };
+    for (const pane of this.panes) pane.recolour(this.scaleName, colours);
     this.showPool();
     this.highlight();
   }
 
   private maskNote(): string {
-    return this.shape.masks.some((m) => m.causal) ? "future tokens" : "";
+    return this.shape.masks.some((m) => m.causal) && !this.drawsPicture ? "future tokens" : "";
   }
 
-  private headline(gone: ReadonlySet<number>): void {
-    const { view, id } = this;
-    const name = nameOf(this.shape, id);
+  private headlines(gone: ReadonlySet<number>): void {
+    const { view, id, otherId, shape } = this;
+    const name = nameOf(shape, id);
     const is = gone.has(id);
-    const scores = ["induction", "previous_token", "duplicate_token", "first_token"]
-      .filter((key) => (this.data.scores[key]?.[id] ?? 0) >= 0.3)
-      .map((key) => `${SCORE_NAMES[key]} ${num(this.data.scores[key]![id]!)}`);
-    const entropy = this.data.scores.entropy?.[id];
-    if (entropy !== undefined) scores.push(`entropy ${num(entropy)} nats`);
-    this.headTitle.replaceChildren(
-      h("span", {}, `Head ${name}`),
-      ...(is ? [h("span", { class: "iw-att-tag" }, "ablated")] : []),
-      h("span", { class: "iw-att-note" }, scores.join(" · ")),
-    );
+    const { beside, comparesPrompt } = this;
+    this.title(this.pane, id, is, comparesPrompt ? "this prompt" : "");
+    if (beside && comparesPrompt) this.title(beside, id, is, "the other prompt");
+    else if (beside && otherId !== null) this.title(beside, otherId, gone.has(otherId), "beside");
     this.ablate.textContent = is ? `Restore head ${name}` : `Ablate head ${name}`;
-    this.ablate.hidden = !view.spec.can_ablate;
+    this.ablate.hidden = !view.spec.can_ablate || !view.spec.live;
     this.ablate.setAttribute("aria-pressed", String(is));
     this.ablate.title = is
       ? "Run the model with this head again"
       : "Set this head's output z to zero and run everything again";
   }
 
-  private showPool(): void {
-    const pool = this.drawsLines ? 1 : this.matrix.pool;
-    const thumb = this.shape.thumb.pool;
-    const parts = [
-      pool > 1 && `a cell of the matrix is ${poolText(this.shape, pool)}`,
-      thumb > 1 && `of a thumbnail ${poolText(this.shape, thumb)}`,
-    ].filter(Boolean);
-    this.poolNote.textContent = parts.length ? `max-pooled: ${parts.join(", ")}` : "";
-    this.poolNote.hidden = !parts.length;
+  private title(pane: Pane, id: number, gone: boolean, which: string): void {
+    const scores = pane.data.of === "own" && !this.hidden(id) ? this.thumbs.scores : {};
+    pane.title.replaceChildren(...headline(this.shape, scores, id, gone, which));
   }
 
-  private highlight(): void {
+  private showPool(): void {
+    const { shape } = this;
+    const plain = this.pane.drawsLines || this.drawsPicture;
+    const pool = plain ? 1 : this.pane.matrix.pool;
+    const how = this.view.state.pool === "mean" ? "mean" : "max";
+    this.poolNote.textContent = pooledText(shape, pool, how);
+    this.poolNote.hidden = !this.poolNote.textContent;
+  }
+
+  private showProduct(): void {
+    const { pair } = this.view.state;
+    const shown = pair && this.shape.products && !this.hidden(this.id) && !this.drawsPicture;
+    const { queries, keys } = this.shape;
+    const inside = shown && pair[0] < queries && pair[1] < keys;
+    const where = { ...headOf(this.shape, this.id), query: pair?.[0], key: pair?.[1] };
+    this.product.show(inside ? where : null, this.shape);
+  }
+
+  private highlight(over: Pane = this.pane): void {
     const pin = this.pinned;
     const spot = this.hovered;
-    const asPin: Spot = pin === null ? NOWHERE : { row: pin, column: pin };
-    if (this.drawsLines) this.drawLines(spot, asPin);
-    else this.matrix.mark(spot, asPin);
+    const asPin: Spot = { row: pin, column: this.cross ? null : pin };
+    const linked = this.view.state.compare === "head" || this.token !== null;
+    for (const pane of this.panes)
+      pane.mark(
+        linked || pane === over ? spot : NOWHERE,
+        pane.data.of === "against" ? NOWHERE : asPin,
+      );
+    if (this.drawsPicture) this.drawPicture(pin);
     this.colourStrip(pin);
-    this.readOut(spot);
+    this.readOut(spot, over);
   }
 
-  private drawLines(spot: Spot, pinned: Spot): void {
-    const pattern = this.data.pattern;
-    const { queries, keys } = this.shape;
-    const focus = spot.row === null && spot.column === null ? pinned : spot;
-    const only =
-      this.token !== null
-        ? { query: focus.row, key: null }
-        : { query: focus.row, key: focus.column };
-    if (!pattern) {
-      this.linesNote.textContent =
-        queries > 256 || keys > 256
-          ? "Lines are drawn for up to 256 tokens; this prompt is longer. Use the matrix."
-          : "";
-      this.lines.draw([], 1, () => "", Math.max(queries, keys), spot, pinned);
-      return;
-    }
-    const { lines, dropped } = strongest(pattern, queries, keys, only);
-    this.linesNote.textContent = dropped ? `${dropped} weaker lines are not drawn` : "";
-    const ends = this.view.palette.diverging;
-    const css = (c: readonly number[] | undefined): string => `rgb(${(c ?? [0, 0, 0]).join(",")})`;
-    const colour = (v: number): string =>
-      this.data.difference ? css(v < 0 ? ends[1] : ends[5]) : css(this.view.palette.sequential[3]);
-    this.lines.draw(lines, this.data.scale.high, colour, Math.max(queries, keys), spot, pinned);
+  private drawPicture(pin: number | null): void {
+    const subject = pin ?? this.token ?? 0;
+    const name = visible(this.shape.tokens[subject] ?? "");
+    const extra = this.shape.patches?.extra ?? 0;
+    this.picture.draw(subject, this.token, subject < extra ? name : `patch ${name}`);
   }
 
   private colourStrip(pin: number | null): void {
     const { row, column } = this.hovered;
-    const side = this.side_;
-    const hovered = this.token ?? (side === "query" ? row : column);
+    const { cross } = this;
+    const axis = cross ? "query" : this.side_;
+    const hovered = this.token ?? (axis === "query" ? row : column);
     const subject = hovered ?? pin;
-    const values = subject === null ? null : (this.data.row(side, subject) ?? null);
-    const share = (v: number): number => place(v, this.data.scale);
-    const shown = [subject, side, pin, this.id, this.scaleName, this.revision, values === null];
+    const asked = subject === null || this.hidden(this.id) ? null : subject;
+    const values = asked === null ? null : (this.pane.data.row(axis, asked) ?? null);
+    const share = (v: number): number => place(v, this.colouring.scale);
+    const shown = [subject, axis, pin, this.id, this.scaleName, this.revision, values === null];
     const page = this.strip.first;
-    if (this.coloured === `${shown}:${page}`) return;
-    this.coloured = `${shown}:${page}`;
-    this.strip.colour(values, this.data.map, share, subject, pin);
-    const token =
-      subject === null ? "" : `“${visible(this.shape.tokens[subject] ?? "")}” (${subject})`;
+    const key = `${shown}:${page}:${this.hidden(this.id)}`;
+    if (this.coloured === key) return;
+    this.coloured = key;
+    this.strip.colour(
+      values,
+      this.colouring.map,
+      share,
+      cross ? null : subject,
+      cross ? null : pin,
+    );
+    const tokens = axis === "query" ? queryTokens(this.shape) : this.shape.tokens;
+    const token = subject === null ? "" : spoken(tokens, subject);
     this.stripNote.textContent =
       subject === null
         ? "Hover or focus a token; click to pin it."
-        : side === "query"
+        : axis === "query"
           ? `what ${token} attends to`
           : `what attends to ${token}`;
   }
 
-  private readOut(spot: Spot): void {
+  private readOut(spot: Spot, pane: Pane): void {
     const { row, column } = spot;
-    if (this.token !== null || row === null || column === null || this.drawsLines) {
+    const plain = this.token !== null || row === null || column === null;
+    if (plain || this.pane.drawsLines || this.drawsPicture) {
       this.readout.textContent = "";
       if (this.tipped) this.tip.leave();
       this.tipped = false;
       return;
     }
     this.tipped = true;
-    const { tokens } = this.shape;
-    const value = this.data.value(row, column);
-    this.readout.textContent = describe(tokens, row, column, value, this.data.difference);
-    const text = value === undefined ? "…" : this.data.difference ? signed(value) : num(value);
-    const masked = this.shape.masks[this.shape.layers.indexOf(Number(this.view.state.layer))];
-    const future = masked?.causal && column > row;
-    this.tip.show(this.pointer.x, this.pointer.y, future ? "a future token: masked" : text, [
-      ["query", `${visible(tokens[row] ?? "")} (${row})`],
-      ["key", `${visible(tokens[column] ?? "")} (${column})`],
+    const { lengths, data } = pane;
+    this.readout.textContent = pane.said(row, column, true);
+    const value = data.value(row, column);
+    const text = value === undefined ? "…" : data.signed ? signed(value) : num(value);
+    const future = data.mask.causal && column > row;
+    const id = pane === this.pane ? this.id : (this.otherId ?? this.id);
+    const title = this.hidden(id) ? "hidden" : future ? "a future token: masked" : text;
+    this.tip.show(this.pointer.x, this.pointer.y, title, [
+      ["query", spoken(queryTokens(lengths), row)],
+      ["key", spoken(lengths.tokens, column)],
     ]);
   }
 
   private thumbPixels(id: number): ImageData | null {
-    const values = this.data.thumb(id);
+    const values = this.hidden(id) ? undefined : this.thumbs.get(id);
     if (!values) return null;
-    const { layer } = headOf(this.shape, id);
-    return this.data.pixels(values, this.shape.thumb.pool, 0, 0, layer);
+    const mask = this.shape.masks[Math.floor(id / this.shape.heads)]!;
+    return this.colouring.pixels(values, mask, this.shape.thumb.pool, 0, 0);
   }
 
   private resize(width: number): void {
+    this.width = width;
     const wide = width >= 640;
     this.view.body.classList.toggle("iw-att-wide", wide);
-    const share = this.shape.heads > 8 ? 0.48 : 0.42;
-    const left = wide ? Math.max(260, Math.min(width * share, this.gridWidth())) : width;
+    const two = this.beside !== null && !this.drawsPicture;
+    const share = two ? 0.3 : this.shape.heads > 8 ? 0.48 : 0.42;
+    const least = two ? 160 : 260;
+    const left = wide ? Math.max(least, Math.min(width * share, this.gridWidth())) : width;
     this.view.body.style.setProperty("--iw-left", `${Math.round(left)}px`);
-    this.grid.resize(left);
     const room = wide ? width - left - 24 : width;
-    this.matrix.resize(room);
-    this.lines.resize(room);
+    const split = two && room >= 480;
+    const each = split ? (room - 24) / 2 : room;
+    this.pair.classList.toggle("iw-att-side-by-side", split);
+    for (const pane of this.panes) pane.resize(each);
+    this.picture.resize(room);
+    this.product.resize(room);
+    this.grid.resize(left);
     this.grid.reveal(this.id);
     this.highlight();
   }
