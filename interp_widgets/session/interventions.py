@@ -213,7 +213,8 @@ class Steer(Intervention):
     def how(self) -> str:
         """Return the settings in a few words."""
         norm = math.sqrt(sum(v * v for v in self.direction))
-        return f"+ {self.strength:g} × direction of norm {norm:.3g}"
+        sign = "−" if self.strength < 0 else "+"
+        return f"{sign} {abs(self.strength):.4g} × direction of norm {norm:.3g}"
 
 
 @dataclass(frozen=True, kw_only=True)

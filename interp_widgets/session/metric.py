@@ -26,7 +26,7 @@ class Reading:
     base
         Logit of the answer minus logit of the foil at the last position, nothing changed.
     before, now
-        The same before the last change of the interventions, and with those of now.
+        The same when it was read before the interventions changed last, and with those of now.
     """
 
     prompt: str
@@ -68,7 +68,7 @@ class Metric:
         self._session = session
         self._prompt: Prompt | None = None
         self._known: dict[tuple[Any, ...], float] = {}
-        self._keys: list[tuple[Any, ...]] = [(), ()]
+        self._shown: tuple[Any, Reading | None] = (None, None)
 
     @property
     def prompt(self) -> Prompt | None:
@@ -81,12 +81,6 @@ class Metric:
             raise ValueError(f"{prompt!r} needs an answer and a foil to have a logit difference")
         self._prompt = prompt
 
-    def changed(self) -> None:
-        """Remember what was done before the interventions changed."""
-        key = self._session.interventions.key
-        if key != self._keys[-1]:
-            self._keys = [self._keys[-1], key]
-
     def read(self) -> Reading | None:
         """Return the metric of now, None without a prompt; up to three forward passes."""
         prompt = self._prompt
@@ -95,10 +89,16 @@ class Metric:
         session = self._session
         active = session.interventions.active
         base, now = self._value(prompt, ()), self._value(prompt, active)
-        before = self._known.get((prompt, self._keys[0]), base)
+        key, last = self._shown
+        if last is None or key[0] != prompt:
+            before = base
+        else:
+            before = last.before if key[1] == session.interventions.key else last.now
         text = prompt.text if prompt.text is not None else "".join(prompt.tokens)
         answer, foil = str(prompt.answer_token), str(prompt.foil_token)
-        return Reading(text, answer, foil, base, before, now)
+        reading = Reading(text, answer, foil, base, before, now)
+        self._shown = ((prompt, session.interventions.key), reading)
+        return reading
 
     def ask(self, call: Callable[[Reading], None]) -> None:
         """Call ``call(reading)`` on the worker once the metric is known; the newest asker wins."""

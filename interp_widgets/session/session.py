@@ -118,7 +118,7 @@ class Session(Verbs):
         self.selection.listen(lambda _changed: self._listeners.emit("selection"))
         self.interventions = Interventions(
             lambda item: check_target(item, self.anatomy, self._signature.max_positions),
-            self._intervened,
+            lambda: self._listeners.emit("interventions"),
         )
         self.metric = Metric(self)
         self._forward = Forward(self)
@@ -513,10 +513,6 @@ class Session(Verbs):
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosedError("this session was closed; open a new one with iw.Session(...)")
-
-    def _intervened(self) -> None:
-        self.metric.changed()
-        self._listeners.emit("interventions")
 
     def _check_anatomy(self) -> None:
         """Compare every site with one small trace; a session opens whatever comes of it."""

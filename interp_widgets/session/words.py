@@ -25,7 +25,7 @@ def done(item: Intervention) -> str:
     elif isinstance(item, Clamp):
         how = f"clamped to {item.value:g}"
     elif isinstance(item, Steer):
-        how = f"steered{f' along {item.label}' if item.label else ''}, strength {item.strength:g}"
+        how = f"steered{f' along {item.label}' if item.label else ''}, strength {item.strength:.4g}"
     elif isinstance(item, Patch):
         how = f"patched {item.how()}"
     return f"{place(item)} {how}"

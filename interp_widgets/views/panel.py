@@ -141,6 +141,9 @@ class PanelView(View, bundle="panel"):
             self._push()
             self.status = {"phase": "static", "message": "The session is closed."}
             return
+        if event == "interventions" and self._speaks:
+            self._speaks = False
+            self._say_later(self._live().interventions.said)
         if event in ("interventions", "cache"):
             self._measure()
         with self._timing:
@@ -186,22 +189,22 @@ class PanelView(View, bundle="panel"):
 
     def on_switch(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Switch an intervention on or off."""
-        self._live().interventions.switch(self._find(payload), bool(payload["on"]))
+        self._edit().switch(self._find(payload), bool(payload["on"]))
         return {}
 
     def on_rename(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Give an intervention a name for people; an empty one takes it away."""
-        self._live().interventions.change(self._find(payload), label=str(payload["label"]))
+        self._edit().change(self._find(payload), label=str(payload["label"]))
         return {}
 
     def on_move(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Move an intervention to another place."""
-        self._live().interventions.move(self._find(payload), int(payload["to"]))
+        self._edit().move(self._find(payload), int(payload["to"]))
         return {}
 
     def on_remove(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Remove an intervention."""
-        self._live().interventions.remove(self._find(payload))
+        self._edit().remove(self._find(payload))
         return {}
 
     def on_duplicate(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -209,7 +212,7 @@ class PanelView(View, bundle="panel"):
         items = list(self._live().interventions)
         at = items.index(self._find(payload))
         items.insert(at + 1, items[at].to_json())
-        self._live().interventions.load(items)
+        self._edit().load(items)
         return {}
 
     def on_strength(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -218,12 +221,12 @@ class PanelView(View, bundle="panel"):
         name = STRENGTH.get(item.kind)
         if name is None:
             raise ValueError(f"{item.describe()} has no strength")
-        self._live().interventions.change(item, **{name: float(payload["value"])})
+        self._edit().change(item, **{name: float(payload["value"])})
         return {}
 
     def on_reset(self, _payload: dict[str, Any]) -> dict[str, Any]:
         """Remove all interventions; can be undone."""
-        self._live().interventions.clear()
+        self._edit().clear()
         return {}
 
     def on_load(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -231,7 +234,7 @@ class PanelView(View, bundle="panel"):
         items = payload.get("interventions")
         if not isinstance(items, list):
             raise ValueError("interventions are a JSON list, as the panel saves them")
-        self._live().interventions.load(items)
+        self._edit().load(items)
         return {"count": len(items)}
 
     def on_save(self, _payload: dict[str, Any]) -> dict[str, Any]:
@@ -260,6 +263,11 @@ class PanelView(View, bundle="panel"):
                 job.cancel()
                 return {"cancelled": True}
         return {"cancelled": False}
+
+    def _edit(self) -> Any:
+        """Return the interventions; what is changed now is spoken here."""
+        self._speaks = True
+        return self._live().interventions
 
     def _live(self) -> OpenSession:
         return cast("OpenSession", super()._live())

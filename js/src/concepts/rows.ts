@@ -7,17 +7,20 @@ export interface ConceptTable {
   concepts: readonly string[];
   layers: readonly string[];
   effect: Float32Array;
-  low?: Float32Array;
-  high?: Float32Array;
-  score?: Float32Array;
-  scoreNull?: Float32Array;
-  p?: Float32Array;
-  pCorrected?: Float32Array;
+  low?: Float32Array | undefined;
+  high?: Float32Array | undefined;
+  score?: Float32Array | undefined;
+  scoreNull?: Float32Array | undefined;
+  p?: Float32Array | undefined;
+  pCorrected?: Float32Array | undefined;
+  /** Mean projection of the examples with the concept minus those without. */
+  gap?: Float32Array | undefined;
   /** 0 undefined, 1 not significant, 2 significant but negligible, 3 relevant. */
   flag: Uint8Array;
 }
 
-export type Sort = "effect" | "p" | "name";
+/** `given` keeps the order of the call, which tells nothing about the numbers. */
+export type Sort = "effect" | "p" | "name" | "given";
 export const FLAGS = [
   { name: "undefined", glyph: "?" },
   { name: "not significant", glyph: "○" },
@@ -81,6 +84,7 @@ export function chooseRows(
     effect: byEffect,
     p: (a, b) => last(a.p) - last(b.p) || byEffect(a, b),
     name: (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }),
+    given: (a, b) => a.concept - b.concept,
   };
   return {
     rows: kept.sort((a, b) => order[sort](a, b) || a.concept - b.concept),
@@ -88,6 +92,17 @@ export function chooseRows(
     total: table.concepts.length,
   };
 }
+
+/** Per cell the target with the largest |effect|: the order of concepts with several targets. */
+export function strongest(tables: readonly ConceptTable[]): ConceptTable {
+  const [first, ...others] = tables as [ConceptTable, ...ConceptTable[]];
+  if (!others.length) return first;
+  const effect = first.effect.map((value, i) =>
+    others.reduce((best, t) => (size(t.effect[i]!) > size(best) ? t.effect[i]! : best), value),
+  );
+  return { ...first, effect };
+}
+const size = (v: number): number => (Number.isFinite(v) ? Math.abs(v) : -1);
 
 /** `Showing the 32 largest of 1,204 concepts; filter to reach the others.` */
 export function budgetNote(choice: Choice): string {

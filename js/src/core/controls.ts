@@ -133,6 +133,7 @@ export function stepper(
     up.disabled = at >= count - 1;
   };
   input.addEventListener("change", () => go(Number(input.value) || 0));
+  takeOnEnter(input);
   set(value);
   return {
     el: h(
@@ -152,6 +153,15 @@ export function stepper(
       set(Math.min(at, to - 1));
     },
   };
+}
+
+/** Enter takes what was typed; JupyterLab keeps the browser from doing so by itself. */
+export function takeOnEnter(input: HTMLInputElement): void {
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    input.dispatchEvent(new Event("change"));
+  });
 }
 
 /** A slider with the number beside it, to type where dragging is hard. */
@@ -196,6 +206,7 @@ export function slider(
     take(options.log ? Math.exp(Number(bar.value)) : Number(bar.value)),
   );
   input.addEventListener("change", () => take(Number(input.value)));
+  takeOnEnter(input);
   set(value);
   return {
     el: h("div", { class: "iw-field" }, h("span", { class: "iw-label" }, label), bar, input),

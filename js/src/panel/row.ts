@@ -1,6 +1,6 @@
 // One intervention of the list: grip, switch, words, strength, tools. Updated in place, so that the
 // focus, a pointer on the slider and a half-typed number survive news from the session.
-import { button } from "../core/controls.js";
+import { button, takeOnEnter } from "../core/controls.js";
 import { h } from "../core/dom.js";
 import { glyph } from "./glyphs.js";
 
@@ -180,6 +180,7 @@ export class ItemRow {
       this.send(this.bar.value);
     });
     this.number.addEventListener("change", () => this.send(this.number.value));
+    takeOnEnter(this.number);
     return h("span", { class: "iw-item-strength" }, this.bar, this.number);
   }
 
