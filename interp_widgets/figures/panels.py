@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import matplotlib as mpl
 import matplotlib.figure
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from interp_widgets.figures import glyphs
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 GAP = 0.12
 """Inches between two panels."""
+LONGEST_BAR = 2.4
+"""Inches of the longest shared colour bar."""
 STRETCH = 2.0
 """A panel grows to the height of its row, up to this many times its own."""
 
@@ -69,6 +72,7 @@ class Panel:
     width: float = 0.0
     height: float = 0.0
     notes: list[str] | None = None
+    region: Region | None = None
 
     def draw(self, style: Style, notes: list[str]) -> matplotlib.figure.Figure:
         """Draw with the renderer of the result's kind."""
@@ -196,7 +200,6 @@ def panels(
         for scale in filter(None, scales):
             scale.settle()
         drawn = _compose(grid, scales, style)
-        FigureCanvasAgg(drawn)
     return PanelFigure(drawn, [panel for row in grid for panel in row], style)
 
 
@@ -279,11 +282,18 @@ def _compose(
             _letter(band.part(inner[0, 2 * j]), panel, style)
             panel.notes = []
             region = band.part(inner[1, 2 * j]).top(STRETCH * panel.height)
+            panel.region = region
             panel.draw(replace(style, width=panel.width, region=region, scale=scale), panel.notes)
+    bars = []
     for scale in dict.fromkeys(filter(None, scales)):
-        mine = [2 * i for i, s in enumerate(scales) if s is scale]
-        if scale.artist is not None:
-            _draw_bar(_region(figure, outer[mine[0] : mine[-1] + 1, -1]), scale, strip, style)
+        mine = [i for i, s in enumerate(scales) if s is scale]
+        if scale.artist is None:
+            continue
+        region = _region(figure, outer[2 * mine[0] : 2 * mine[-1] + 1, -1])
+        sharing = [panel for i in mine for panel in grid[i]]
+        bars.append((_add_bar(region, scale, style), scale.label or "", sharing))
+    FigureCanvasAgg(figure)
+    _align_bars(figure, bars, style)
     return figure
 
 
@@ -301,12 +311,34 @@ def _letter(region: Region, panel: Panel, style: Style) -> None:
     words.set_in_layout(False)
 
 
-def _draw_bar(region: Region, scale: SharedScale, strip: float, style: Style) -> None:
-    width, height = region.get_size_inches()
-    long = min(max(height - strip - 0.5, 0.6), 2.4)
-    place = (0.06, 1 - (strip + 0.05 + long) / height, 0.09 / width, long / height)
-    axes = region.add_axes(place, label="<colorbar>")
+def _add_bar(region: Region, scale: SharedScale, style: Style) -> Axes:
+    axes = region.add_axes((0.06, 0.2, 0.09 / region.get_size_inches()[0], 0.6), label="<colorbar>")
     bar = region.colorbar(scale.artist, cax=axes)
     bar.outline.set_linewidth(style.line)
-    bar.ax.tick_params(length=2, width=style.line, labelsize=style.small)
-    bar.set_label(wrapped(scale.label or "", long + 0.2, style.small), fontsize=style.small)
+    axes.tick_params(length=2, width=style.line, labelsize=style.small)
+    return axes
+
+
+def _align_bars(
+    figure: matplotlib.figure.Figure, bars: Sequence[tuple[Axes, str, list[Panel]]], style: Style
+) -> None:
+    """Lay the figure out and stretch each shared bar along the panels that share it."""
+    engine = figure.get_layout_engine()
+    if not bars or engine is None:
+        return
+    engine.execute(figure)
+    for axes, label, sharing in bars:
+        boxes = [
+            ax.get_window_extent()
+            for panel in sharing
+            for ax in panel.region.findobj(Axes)  # type: ignore[union-attr]
+        ]
+        within = axes.figure.bbox
+        low = max((min(b.y0 for b in boxes) - within.y0) / within.height, 0.0)
+        high = min((max(b.y1 for b in boxes) - within.y0) / within.height, 1.0)
+        inches = within.height / figure.dpi
+        spare = max((high - low) - LONGEST_BAR / inches, 0.0) / 2
+        place = axes.get_position()
+        axes.set_position((place.x0, low + spare, place.width, high - low - 2 * spare))
+        room = (high - low - 2 * spare) * inches + 0.2
+        axes.set_ylabel(wrapped(label, room, style.small), fontsize=style.small)

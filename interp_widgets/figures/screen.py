@@ -316,5 +316,5 @@ def png(figure: matplotlib.figure.Figure, dpi: float, metadata: dict[str, str]) 
     for name, text in metadata.items():
         info.add_itxt(name, text)
     buffer = io.BytesIO()
-    picture.save(buffer, "png", dpi=(dpi, dpi), pnginfo=info, compress_level=3)
+    picture.save(buffer, "png", dpi=(dpi, dpi), pnginfo=info, compress_level=1)
     return buffer.getvalue()
