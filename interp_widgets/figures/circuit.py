@@ -1,29 +1,41 @@
-"""A circuit as a layered graph: the input below, the logits above, heads with q, k and v ports."""
+"""A circuit on paper: components in layers, or a box per class of heads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.figure
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, PathPatch
-from matplotlib.path import Path
 
-from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.style import OKABE_ITO, Style, ink_on
+from interp_widgets.figures.figure import renderer
+from interp_widgets.figures.graph_drawing import (
+    CLASS_COLOURS,
+    GREY,
+    HIT,
+    INK,
+    NEGATIVE_NOTE,
+    arrows,
+    canvas,
+    draw_boxes,
+    legend,
+    legend_height,
+    patch,
+    ports,
+)
+from interp_widgets.figures.graph_layout import Box, Edge, bands, fold, measure, move, stack, wrap
+from interp_widgets.figures.style import Style
+from interp_widgets.results.arrangement import Groups, checked
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph, Node
+from interp_widgets.results.overlap import Overlap, Reference
 
-POSITIVE, NEGATIVE = OKABE_ITO["vermilion"], OKABE_ITO["blue"]
-CLASS_COLOURS = [OKABE_ITO[n] for n in ("sky", "orange", "green", "yellow", "purple")]
-PORTS = {"q": -0.34, "k": 0.0, "v": 0.34}
-"""Where on the lower edge of a head its inputs are, in box widths."""
-BOX = (0.78, 0.42)
-"""Largest width and height of a node, in columns and rows."""
+MOST = 60
+"""Edges drawn of a chosen circuit by default."""
+LAYOUTS = ("columns", "packed", "classes")
 WIDEST = 0.62
-"""Widest node in inches."""
+"""Widest box of a component in inches."""
 
 
 @renderer("circuit")
@@ -33,204 +45,257 @@ def draw(
     notes: list[str],
     *,
     edges: int | None = None,
-    classes: Mapping[str, Sequence[str]] | None = None,
+    layout: str | None = None,
+    groups: Groups | None = None,
+    reference: Any = None,
+    connected: bool = True,
 ) -> matplotlib.figure.Figure:
     """Draw the strongest edges.
 
     Parameters
     ----------
     edges
-        How many edges, by |score|; by default the chosen circuit, at most 60.
-    classes
-        Names for groups of heads, for example ``{"name mover": ["a9.h9", "a10.h0"]}``; each gets
-        a colour and a line in the legend.
+        How many edges, by |score|; by default the chosen circuit, at most 60 of it (all of it with
+        classes).
+    layout
+        ``"packed"`` (also ``"columns"``): every component in the row of its layer;
+        ``"classes"``: a box per group with arrows that name their inputs. Default: classes where
+        there are groups.
+    groups
+        Classes of heads, ``{"name mover": ["9.9", "10.0"]}``; default: those of the arrangement.
+    reference
+        A known circuit to compare with; see :meth:`CircuitResult.compare`.
+    connected
+        Whether edges on no path from the input to the logits are left out when ``edges`` is given.
     """
-    graph = result.graph
-    chosen = graph if graph.count else graph.top_n(60)
-    count = chosen.count if edges is None else edges
-    shown = _strongest(
-        chosen if edges is None else graph, min(count, 60 if edges is None else count)
-    )
-    if shown.count < graph.count:
-        notes.append(f"The {shown.count} strongest of {graph.count:,} edges")
-    places = _layout(shown)
-    columns = max((x for x, _ in places.values()), default=1.0) + 1
-    rows = sorted({y for _, y in places.values()})
-    margin = style.small / 72 * 3.6
-    unit = (style.width - margin) / columns
-    height = max(len(rows) * min(max(unit * 1.05, 0.38), 0.55) + 0.35, style.width * 0.3)
-    figure = new_figure(style, height)
-    ax = figure.add_subplot()
-    ax.axis("off")
-    left = -0.5 - margin / unit
-    ax.set_xlim(left, columns - 0.5)
-    ax.set_ylim(min(rows) - 0.4, max(rows) + 0.4)
-    box = min(BOX[0], WIDEST / unit)
-    _draw_edges(ax, shown, places, box)
-    colours = {
-        h: c
-        for c, group in zip(CLASS_COLOURS, (classes or {}).values(), strict=False)
-        for h in group
-    }
-    size = max(6.0, min(float(style.rc["font.size"]), unit * 72 * 0.24))
-    for name, (x, y) in places.items():
-        _draw_node(ax, name, (x, y), box, colours.get(name, "#ffffff"), size, style)
-    for y in rows:
-        layer = _layer_name(y, shown)
-        ax.text(left, y, layer, ha="left", va="center", fontsize=style.small, color="#555555")
-    _legend(figure, classes or {}, style)
-    notes.append("Negative edges are dashed; width grows with the magnitude of the score")
+    arranged = result.arrangement
+    if groups is not None:
+        arranged = checked({**arranged, "groups": groups}, result.nodes)
+    layout = layout or ("classes" if arranged["groups"] else "packed")
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout is one of {', '.join(LAYOUTS)}, not {layout!r}")
+    shown = _shown(result.graph, edges, connected=connected, all_of_it=layout == "classes")
+    total = result.graph.count if edges is None else edges
+    if shown.count < total:
+        notes.append(f"{shown.count} of {total:,} edges are drawn")
+    drawn = _edges(shown)
+    looks: dict[str, str] = {}
+    if reference is not None:
+        known = Reference.of(reference, result.graph)
+        overlap = Overlap.of(shown, known)
+        notes.append(f"Against the reference: {overlap}")
+        drawn, looks = _compared(drawn, overlap, result.graph)
+    make = _classes if layout == "classes" else _packed
+    figure = make(drawn, looks, shown, arranged, style)
+    for name, text in arranged["notes"].items():
+        notes.append(f"{_short(name)}: {text}")
+    notes.append(NEGATIVE_NOTE)
     return figure
 
 
-def _strongest(graph: Graph, count: int) -> Graph:
-    names = graph.edges()[:count] if graph.count else graph.top_n(count).edges()
-    return graph.with_edges(names)
+def _shown(graph: Graph, count: int | None, *, connected: bool, all_of_it: bool) -> Graph:
+    if count is not None:
+        chosen = graph.top_n(count)
+        pruned = chosen.prune() if connected else chosen
+        return pruned if pruned.count else chosen
+    chosen = graph if graph.count else graph.top_n(MOST)
+    return chosen if all_of_it else chosen.with_edges(chosen.edges()[:MOST])
 
 
-def _components(graph: Graph) -> dict[str, Node]:
-    rows, cols = np.nonzero(graph.in_graph)
-    nodes = {graph.forward[r].component: graph.forward[r] for r in rows}
-    nodes.update({graph.backward[c].component: graph.backward[c] for c in cols})
-    return nodes
+def _edges(graph: Graph) -> list[Edge]:
+    found = []
+    for row, column in zip(*np.nonzero(graph.in_graph), strict=True):
+        reader = graph.backward[column]
+        score = float(graph.scores[row, column])
+        found.append(Edge(graph.forward[row].component, reader.component, reader.slot or "", score))
+    return found
 
 
-def _layout(graph: Graph) -> dict[str, tuple[float, float]]:
-    """Place components: a row for the heads of a layer, one for its MLP at the right."""
-    nodes = _components(graph)
-    levels: dict[float, list[str]] = {}
-    occupied = sorted({n.layer for n in nodes.values() if n.layer is not None})
-    row_of = {layer: 2 * i + 1 for i, layer in enumerate(occupied)}
-    for name, node in nodes.items():
-        if node.kind == "input":
-            level = 0.0
-        elif node.kind == "logits":
-            level = 2.0 * len(occupied) + 1
-        else:
-            level = float(row_of[node.layer or 0] + (node.kind == "mlp"))
-        levels.setdefault(level, []).append(name)
-    mlps = {name for name, node in nodes.items() if node.kind == "mlp"}
-    widest = max((len(names) for names in levels.values()), default=1)
-    places = {}
-    ordered = sorted(levels)
-    for y, level in enumerate(ordered):
-        names = sorted(levels[level], key=lambda n: (nodes[n].head or 0, n))
-        for i, name in enumerate(names):
-            x = widest if name in mlps else (widest - len(names)) / 2 + i
-            places[name] = (x, float(y))
-    return places
+def _compared(
+    drawn: list[Edge], overlap: Overlap, graph: Graph
+) -> tuple[list[Edge], dict[str, str]]:
+    """Mark edges as extra and add missed ones; or return the looks of nodes."""
+    if overlap.level == "node":
+        looks = dict.fromkeys(overlap.hit, "hit") | dict.fromkeys(overlap.miss, "miss")
+        return drawn, looks | dict.fromkeys(overlap.extra, "extra")
+    extra = set(overlap.extra)
 
+    def name(edge: Edge) -> str:
+        return f"{edge.source}->{edge.target}" + (f"<{edge.port}>" if edge.port else "")
 
-def _layer_name(y: float, graph: Graph) -> str:
-    places = _layout(graph)
-    nodes = _components(graph)
-    for name, (_, level) in places.items():
-        if level == y and nodes[name].layer is not None:
-            return f"layer {nodes[name].layer}" if nodes[name].kind == "head" else ""
-    return ""
-
-
-def _draw_edges(
-    ax: Axes, graph: Graph, places: Mapping[str, tuple[float, float]], box: float
-) -> None:
-    rows, cols = np.nonzero(graph.in_graph)
-    scores = graph.scores[rows, cols]
-    top = float(np.abs(scores).max()) if scores.size and np.abs(scores).max() > 0 else 1.0
-    for i in np.argsort(np.abs(scores)):
-        writer, reader = graph.forward[rows[i]], graph.backward[cols[i]]
-        x0, y0 = places[writer.component]
-        x1, y1 = places[reader.component]
-        x1 += box * PORTS.get(reader.slot or "", 0.0)
-        start, end = (x0, y0 + BOX[1] / 2), (x1, y1 - BOX[1] / 2)
-        bend = max(0.3, (end[1] - start[1]) * 0.45)
-        path = Path(
-            [start, (x0, start[1] + bend), (x1, end[1] - bend), end],
-            [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4],
+    marked = [
+        Edge(e.source, e.target, e.port, e.score, "extra" if name(e) in extra else "")
+        for e in drawn
+    ]
+    for missed in overlap.miss:
+        row, column = graph.edge(missed)
+        reader = graph.backward[column]
+        marked.append(
+            Edge(graph.forward[row].component, reader.component, reader.slot or "", 0.0, "miss")
         )
-        strength = abs(scores[i]) / top
-        negative = scores[i] < 0
-        ax.add_artist(
-            PathPatch(
-                path,
-                fill=False,
-                edgecolor=NEGATIVE if negative else POSITIVE,
-                linewidth=0.5 + 2.2 * strength,
-                alpha=0.35 + 0.6 * strength,
-                linestyle=(0, (3, 1.5)) if negative else "solid",
-                zorder=1,
-            )
-        )
+    return marked, {}
 
 
-def _draw_node(
-    ax: Axes,
-    name: str,
-    at: tuple[float, float],
-    box: float,
-    face: str,
-    size: float,
+def _nodes(drawn: Sequence[Edge], looks: Mapping[str, str], graph: Graph) -> dict[str, Node]:
+    known = {n.component: n for n in (*graph.backward, *graph.forward)}
+    used = {end for edge in drawn for end in (edge.source, edge.target)} | set(looks)
+    return {name: node for name, node in known.items() if name in used}
+
+
+def _short(name: str) -> str:
+    if name.startswith("a") and ".h" in name:
+        return name[1:].replace(".h", ".")
+    return f"MLP {name[1:]}" if name[:1] == "m" and name[1:].isdigit() else name
+
+
+def _box(name: str, node: Node, top: int, look: str) -> Box:
+    ends = {"input": -1.0, "logits": float(top)}
+    level = ends.get(node.kind, float(node.layer or 0) + (0.5 if node.kind == "mlp" else 0.0))
+    kind = "end" if node.kind in ends else node.kind
+    return Box(name, kind, level, [_short(name)], look=look, order=float(node.head or 0))
+
+
+def _packed(
+    drawn: list[Edge],
+    looks: Mapping[str, str],
+    graph: Graph,
+    arranged: Mapping[str, Any],
     style: Style,
-) -> None:
-    (x, y), width, height = at, box, BOX[1]
-    ax.add_artist(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2),
-            width,
-            height,
-            boxstyle=f"round,pad=0,rounding_size={0.16 * width}",
-            mutation_aspect=WIDEST / width * 0.9,
-            facecolor=face,
-            edgecolor="#222222",
-            linewidth=style.line,
-            zorder=2,
-        )
-    )
-    label = name
-    if name.startswith("a"):
-        layer, head = name[1:].split(".h")
-        label = f"{layer}.{head}"
-        ports = Line2D(
-            [x + box * port for port in PORTS.values()],
-            [y - height / 2] * len(PORTS),
-            marker="|",
-            markersize=2.2,
-            color="#222222",
-            linewidth=0,
-            zorder=3,
-        )
-        ax.add_artist(ports)
-    ax.text(x, y, label, ha="center", va="center", fontsize=size, color=ink_on(face), zorder=4)
-
-
-def _legend(
-    figure: matplotlib.figure.Figure, classes: Mapping[str, Sequence[str]], style: Style
-) -> None:
-    handles = [
-        Line2D([], [], color=POSITIVE, linewidth=1.4, label="raises the metric"),
-        Line2D([], [], color=NEGATIVE, linewidth=1.4, linestyle=(0, (3, 1.5)), label="lowers it"),
-        Line2D(
-            [], [], color="#222222", marker="|", linewidth=0, label="ports, left to right: q, k, v"
+) -> matplotlib.figure.Figure:
+    classes = {m: n for n, g in enumerate(arranged["groups"]) for m in g["members"]}
+    nodes = _nodes(drawn, looks, graph)
+    boxes = [_box(name, node, graph.layers, looks.get(name, "")) for name, node in nodes.items()]
+    folded = {
+        member: f"group:{g['name']}"
+        for g in arranged["groups"]
+        if g["collapsed"]
+        for member in g["members"]
+    }
+    edges = fold(drawn, folded) if folded else drawn
+    boxes = [box for box in boxes if box.name not in folded]
+    for box in boxes:
+        if box.name in classes:
+            box.face = CLASS_COLOURS[classes[box.name] % len(CLASS_COLOURS)]
+    boxes += _group_boxes(arranged, nodes, collapsed_only=True)
+    levels: dict[float, list[Box]] = {}
+    for box in boxes:
+        levels.setdefault(round(box.level * 2) / 2, []).append(box)
+    beside = any(box.kind == "mlp" for box in boxes)
+    widest = max((len(r) for r in levels.values() if r[0].kind != "mlp"), default=1)
+    margin = style.small / 72 * 3.6
+    unit = (style.width - margin - 0.06) / (widest + beside)
+    size = max(6.0, min(float(style.rc["font.size"]), unit * 72 * 0.24))
+    pitch = min(max(unit * 1.05, 0.34), 0.44)
+    tall = min(0.24, pitch * 0.46)
+    height = max(len(levels) * pitch + 0.1, style.width * 0.3)
+    step = (height - tall - 0.1) / max(1, len(levels) - 1)
+    for n, level in enumerate(sorted(levels)):
+        row = sorted(levels[level], key=lambda b: (classes.get(b.name, 99), b.order, b.name))
+        for i, box in enumerate(row):
+            box.width = min(0.8 * unit, WIDEST) if box.kind != "group" else min(0.95 * unit, 1.2)
+            box.height = tall
+            place = widest if box.kind == "mlp" else (widest - len(row)) / 2 + i
+            box.x, box.y = margin + (place + 0.5) * unit, 0.05 + tall / 2 + n * step
+    move(boxes, arranged["positions"], style.width, height, _names(arranged))
+    marks = [
+        Line2D([], [], color=INK, marker="|", linewidth=0, label="ports, left to right: q, k, v"),
+        *(
+            patch(g["name"], CLASS_COLOURS[n % len(CLASS_COLOURS)], style)
+            for n, g in enumerate(arranged["groups"])
         ),
+        *_reference_marks(drawn, looks, style),
     ]
-    handles += [
-        Line2D(
-            [],
-            [],
-            marker="s",
-            markersize=6,
-            markerfacecolor=c,
-            markeredgecolor="#222222",
-            markeredgewidth=style.line,
-            linewidth=0,
-            label=n,
+    figure, ax = canvas(style, height, legend=_room(marks, style))
+    by_name = {box.name: box for box in boxes}
+    arrows(ax, edges, by_name, heads=False, style=style)
+    draw_boxes(ax, boxes, style, size, arranged["pins"])
+    ports(ax, boxes)
+    for level, row in levels.items():
+        if level == int(level) and 0 <= level < graph.layers:
+            y = 0.05 + tall / 2 + sorted(levels).index(level) * step
+            name = f"layer {int(level)}"
+            if row[0].kind != "mlp":
+                ax.text(0.02, y, name, va="center", fontsize=style.small, color="#555555")
+    legend(figure, marks, style)
+    return figure
+
+
+def _classes(
+    drawn: list[Edge],
+    looks: Mapping[str, str],
+    graph: Graph,
+    arranged: Mapping[str, Any],
+    style: Style,
+) -> matplotlib.figure.Figure:
+    nodes = _nodes(drawn, looks, graph)
+    into = {m: f"group:{g['name']}" for g in arranged["groups"] for m in g["members"]}
+    edges = fold(drawn, into, merge_ports=True)
+    room = 16 if style.width < 4 else 22
+    boxes = _group_boxes(arranged, nodes, room=room)
+    for name, node in nodes.items():
+        if name not in into:
+            boxes.append(_box(name, node, graph.layers, looks.get(name, "")))
+    size = max(6.0, min(float(style.rc["font.size"]), 9.5))
+    measure(boxes, style, size, style.width * 0.46)
+    rows = bands(boxes, edges, max(1.0, graph.layers / 10))
+    gap = 0.32 if style.width < 4 else 0.36
+    height = stack(rows, edges, style.width - 0.1, gap)
+    move(boxes, arranged["positions"], style.width, height, _names(arranged))
+    marks = _reference_marks(drawn, looks, style)
+    words = Line2D([], [], marker=r"$q$", color=INK, linewidth=0, label="which input (q, k, v)")
+    figure, ax = canvas(style, height, legend=_room([words, *marks], style))
+    arrows(ax, edges, {box.name: box for box in boxes}, heads=True, style=style)
+    draw_boxes(ax, boxes, style, size, arranged["pins"])
+    legend(figure, [words, *marks], style)
+    return figure
+
+
+def _names(arranged: Mapping[str, Any]) -> set[str]:
+    return {group["name"] for group in arranged["groups"]}
+
+
+def _group_boxes(
+    arranged: Mapping[str, Any],
+    nodes: Mapping[str, Node],
+    *,
+    room: int = 20,
+    collapsed_only: bool = False,
+) -> list[Box]:
+    boxes = []
+    for n, group in enumerate(arranged["groups"]):
+        members = [m for m in group["members"] if m in nodes]
+        if not members or (collapsed_only and not group["collapsed"]):
+            continue
+        lines = [group["name"]]
+        if not collapsed_only:
+            if not group["collapsed"]:
+                lines += wrap([_short(m) for m in members], max(room, len(group["name"])))
+            if group.get("at"):
+                lines.append(f"at {group['at']}")
+        level = sum(float(nodes[m].layer or 0) for m in members) / len(members)
+        face = CLASS_COLOURS[n % len(CLASS_COLOURS)]
+        boxes.append(Box(f"group:{group['name']}", "group", level, lines, face=face))
+    return boxes
+
+
+def _reference_marks(drawn: Sequence[Edge], looks: Mapping[str, str], style: Style) -> list[Line2D]:
+    marks = []
+    used = set(looks.values()) | {f"edge {e.look}" for e in drawn if e.look}
+    if "hit" in used:
+        marks.append(patch("in the reference", "#ffffff", style, HIT))
+    if "extra" in used:
+        marks.append(patch("not in it", "#e6e6e6", style, GREY))
+    if "miss" in used:
+        marks.append(patch("missed", "#ffffff", style, INK, dashed=True))
+    if "edge extra" in used:
+        marks.append(
+            Line2D([], [], color=GREY, linewidth=0.6, alpha=0.6, label="not in the reference")
         )
-        for n, c in zip(classes, CLASS_COLOURS, strict=False)
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=3 if style.width > 3.2 else 2,
-        fontsize=style.small,
-        handlelength=1.6,
-        columnspacing=1.2,
-    )
+    if "edge miss" in used:
+        marks.append(Line2D([], [], color=GREY, linestyle=(0, (1, 1.5)), label="missed"))
+    return marks
+
+
+def _room(marks: Sequence[Line2D], style: Style) -> float:
+    labels = ["raises the metric", "lowers it", *(str(m.get_label()) for m in marks)]
+    return legend_height(labels, style)

@@ -1,0 +1,212 @@
+"""Boxes and arrows of graphs, in inches on a bare axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.figure
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
+from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
+
+from interp_widgets.figures.figure import new_figure
+from interp_widgets.figures.graph_layout import PORTS, Box, Edge
+from interp_widgets.figures.labels import escape
+from interp_widgets.figures.style import OKABE_ITO, Style, ink_on
+
+POSITIVE, NEGATIVE = OKABE_ITO["vermilion"], OKABE_ITO["blue"]
+CLASS_COLOURS = [
+    "#cfe8f7", "#fbe0b0", "#bfe5d8", "#f8f3b4", "#efd3e1", "#dcdcdc", "#f7cdb4", "#ccd5ee",
+]  # fmt: skip
+"""Pale Okabe-Ito: black text reads on each, and the box has an outline and a name."""
+INK, GREY = "#222222", "#777777"
+HIT = OKABE_ITO["green"]
+DASHES = (0, (3, 1.5))
+NEGATIVE_NOTE = "Negative edges are dashed; width grows with the magnitude of the score"
+
+
+def canvas(
+    style: Style, height: float, *, legend: float = 0.3
+) -> tuple[matplotlib.figure.Figure, Axes]:
+    """Return a figure whose axis counts inches, with room for a legend below."""
+    figure = new_figure(style, height + legend)
+    figure.set_layout_engine("none")
+    ax = figure.add_axes((0, legend / (height + legend), 1, height / (height + legend)))
+    ax.axis("off")
+    ax.set_xlim(0, style.width)
+    ax.set_ylim(0, height)
+    return figure, ax
+
+
+def arrows(
+    ax: Axes, edges: Sequence[Edge], boxes: Mapping[str, Box], *, heads: bool, style: Style
+) -> None:
+    """Draw edges, weakest first; with ``heads`` as arrows that name their ports."""
+    top = max((abs(e.score) for e in edges), default=0.0) or 1.0
+    strongest: dict[tuple[str, float], Edge] = {}
+    for edge in sorted(edges, key=lambda e: abs(e.score)):
+        strongest[edge.target, _port(edge)] = edge
+    for edge in sorted(edges, key=lambda e: abs(e.score)):
+        source, target = boxes.get(edge.source), boxes.get(edge.target)
+        if source is None or target is None:
+            continue
+        port = _port(edge)
+        start = (source.x, source.y + source.height / 2)
+        end = (target.x + port * target.width, target.y - target.height / 2)
+        strength = abs(edge.score) / top
+        width = (0.7 if heads else 0.5) + 2.4 * strength
+        tip = (0.05 + 0.012 * width) if heads else 0.0
+        bend = max(0.08, (end[1] - start[1]) * 0.45)
+        stop = (end[0], end[1] - tip)
+        path = Path(
+            [start, (start[0], start[1] + bend), (stop[0], stop[1] - bend), stop],
+            [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4],
+        )
+        colour = NEGATIVE if edge.score < 0 else POSITIVE
+        line: object = DASHES if edge.score < 0 else "solid"
+        alpha = 0.45 + 0.5 * strength
+        if edge.look:
+            colour, alpha = GREY, 0.35 if edge.look == "extra" else 0.9
+            width = 0.6 if edge.look == "extra" else 0.9
+            line = (0, (1, 1.5)) if edge.look == "miss" else "solid"
+        ax.add_artist(
+            PathPatch(
+                path,
+                fill=False,
+                edgecolor=colour,
+                linewidth=width,
+                alpha=alpha,
+                linestyle=line,
+                zorder=1,
+            )
+        )
+        if heads:
+            half = 0.022 + 0.012 * width
+            points = [(end[0], end[1]), (end[0] - half, stop[1]), (end[0] + half, stop[1])]
+            ax.add_artist(Polygon(points, facecolor=colour, alpha=alpha, linewidth=0, zorder=1))
+            if edge.port and strongest[edge.target, port] is edge:
+                ax.text(
+                    end[0] + half + 0.02,
+                    end[1] - 0.075,
+                    edge.port.replace(",", ", "),
+                    fontsize=style.small,
+                    fontstyle="italic",
+                    ha="left",
+                    va="center",
+                    color=INK,
+                    zorder=4,
+                    path_effects=[withStroke(linewidth=1.6, foreground="white")],
+                )
+
+
+def _port(edge: Edge) -> float:
+    return PORTS.get(edge.port.split(",")[0], 0.0) if edge.port else 0.0
+
+
+def draw_boxes(
+    ax: Axes, boxes: Sequence[Box], style: Style, size: float, pins: Sequence[str] = ()
+) -> None:
+    """Draw boxes with their lines; the first line of a group is its name."""
+    for box in boxes:
+        pinned = box.name in pins
+        line: object = "solid"
+        edge, thick, face = INK, style.line, box.face
+        if box.kind == "end":
+            face = "#333333"
+        if box.look == "hit":
+            edge, thick = HIT, 1.6
+        elif box.look == "miss":
+            edge, line, thick = INK, (0, (1.5, 1.5)), 1.0
+        elif box.look == "extra":
+            edge, face = GREY, "#e6e6e6"
+        elif pinned:
+            thick = 1.4
+        rounding = min(0.07, box.height * 0.3) if box.kind != "mlp" else 0.012
+        ax.add_artist(
+            FancyBboxPatch(
+                (box.x - box.width / 2, box.y - box.height / 2),
+                box.width,
+                box.height,
+                boxstyle=f"round,pad=0,rounding_size={rounding}",
+                facecolor=face,
+                edgecolor=edge,
+                linewidth=thick,
+                linestyle=line,
+                zorder=2,
+            )
+        )
+        step = size / 72 * 1.25
+        top = box.y + (len(box.lines) - 1) * step / 2
+        for n, text in enumerate(box.lines):
+            title = box.kind == "group" and n == 0
+            ax.text(
+                box.x,
+                top - n * step,
+                escape(text),
+                ha="center",
+                va="center",
+                fontsize=size,
+                fontweight="bold" if title else "normal",
+                fontstyle="italic" if n and text.startswith("at ") else "normal",
+                color=ink_on(face),
+                zorder=3,
+            )
+
+
+def ports(ax: Axes, boxes: Sequence[Box]) -> None:
+    """Mark the three inputs of heads."""
+    heads = [box for box in boxes if box.kind == "head"]
+    xs = [box.x + box.width * at for box in heads for at in PORTS.values()]
+    ys = [box.y - box.height / 2 for box in heads for _ in PORTS]
+    ax.add_artist(Line2D(xs, ys, marker="|", markersize=2.2, color=INK, linewidth=0, zorder=3))
+
+
+def legend(figure: matplotlib.figure.Figure, extra: Sequence[Line2D], style: Style) -> None:
+    """Say what colours and marks mean, below the drawing."""
+    handles = [
+        Line2D([], [], color=POSITIVE, linewidth=1.4, label="raises the metric"),
+        Line2D([], [], color=NEGATIVE, linewidth=1.4, linestyle=DASHES, label="lowers it"),
+        *extra,
+    ]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=columns_of([str(h.get_label()) for h in handles], style),
+        fontsize=style.small,
+        handlelength=1.6,
+        columnspacing=1.2,
+        borderaxespad=0.2,
+        labelspacing=0.3,
+    )
+
+
+def columns_of(labels: Sequence[str], style: Style) -> int:
+    """Return how many columns of these labels fit side by side."""
+    widest = max(len(label) for label in labels) * style.small * 0.55 / 72 + 0.45
+    return max(1, min(len(labels), int(style.width / widest)))
+
+
+def legend_height(labels: Sequence[str], style: Style) -> float:
+    """Return the inches that the legend needs."""
+    rows = int(np.ceil(len(labels) / columns_of(labels, style)))
+    return 0.12 + rows * style.small / 72 * 1.5
+
+
+def patch(label: str, face: str, style: Style, edge: str = INK, dashed: bool = False) -> Line2D:  # noqa: FBT001, FBT002
+    """Return a legend entry that shows a box."""
+    return Line2D(
+        [],
+        [],
+        marker="s",
+        markersize=6,
+        markerfacecolor=face,
+        markeredgecolor=edge,
+        markeredgewidth=style.line if not dashed else 0.5,
+        fillstyle="none" if dashed else "full",
+        linewidth=0,
+        label=label,
+    )
