@@ -98,7 +98,8 @@ def to_html(views: Sequence[Any] | Any, path: str | Path | None = None) -> str:
 def _page(views: Sequence[View]) -> str:
     titles = ", ".join(dict.fromkeys(str(view.spec.get("title", "")) for view in views))
     alt = "\n".join(str(view.spec.get("alt", "")) for view in views)
-    body = f"<main></main><noscript><pre>{html.escape(alt)}</pre></noscript>"
+    heading = f'<div class="iw-root"><h1 class="iw-sr">{html.escape(titles)}</h1></div>'
+    body = f"{heading}<main></main><noscript><pre>{html.escape(alt)}</pre></noscript>"
     return assemble([exported(view) for view in views], title=titles, body=body)
 
 

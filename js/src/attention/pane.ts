@@ -22,7 +22,7 @@ export interface PaneActions {
 
 export class Pane {
   readonly el = h("div", { class: "iw-att-pane" });
-  readonly title = h("h4", { class: "iw-att-title" });
+  readonly title = h("h3", { class: "iw-att-title" });
   readonly bar = h("div", { class: "iw-att-bar" }, this.title);
   readonly data: Patterns;
   readonly matrix: Matrix;

@@ -168,7 +168,7 @@ export class Examples {
       el.addEventListener("click", () => this.open(i));
       return h("li", {}, el);
     });
-    return h("section", {}, h("h4", {}, title), h("ol", {}, ...rows));
+    return h("section", {}, h("h3", {}, title), h("ol", {}, ...rows));
   }
 }
 

@@ -82,7 +82,7 @@ export function defineView(name: string, mount: Mount, options: ViewOptions = {}
 export class View {
   readonly el: HTMLElement;
   readonly head = h("div", { class: "iw-head" });
-  readonly title = h("h3", { class: "iw-title" });
+  readonly title = h("h2", { class: "iw-title" });
   readonly toolbar = h("div", {
     class: "iw-toolbar",
     role: "toolbar",

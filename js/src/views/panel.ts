@@ -40,7 +40,7 @@ class PanelView {
   private readonly facts = h("dl", { class: "iw-facts" });
   private readonly jobs = h("ul", { class: "iw-jobs", "aria-label": "Running and queued" });
   private readonly items: InterventionList;
-  private readonly count = h("h4", { class: "iw-section" });
+  private readonly count = h("h3", { class: "iw-section" });
   private readonly tools = h("span", { class: "iw-item-tools" });
   private readonly empty = h("p", { class: "iw-hint" });
   private readonly metric = h("div", { class: "iw-metric" });
