@@ -35,6 +35,8 @@ body { margin: 0; padding: 16px; color: #1f2328; background: #fff;
   font: 13px/20px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 main { display: grid; gap: 16px; max-width: 1120px; margin: 0 auto; }
 main > * { min-width: 0; }
+.iw-page-name { position: absolute; width: 1px; height: 1px; margin: -1px; overflow: hidden;
+  clip-path: inset(50%); white-space: nowrap; }
 footer { max-width: 1120px; margin: 16px auto 0; color: #59636e; font-size: 12px; }
 @media (prefers-color-scheme: dark) {
   body { color: #e6e8eb; background: #0e1013; } footer { color: #9aa4af; }
@@ -98,7 +100,7 @@ def to_html(views: Sequence[Any] | Any, path: str | Path | None = None) -> str:
 def _page(views: Sequence[View]) -> str:
     titles = ", ".join(dict.fromkeys(str(view.spec.get("title", "")) for view in views))
     alt = "\n".join(str(view.spec.get("alt", "")) for view in views)
-    heading = f'<div class="iw-root"><h1 class="iw-sr">{html.escape(titles)}</h1></div>'
+    heading = f'<h1 class="iw-page-name">{html.escape(titles)}</h1>'
     body = f"{heading}<main></main><noscript><pre>{html.escape(alt)}</pre></noscript>"
     return assemble([exported(view) for view in views], title=titles, body=body)
 
