@@ -25,7 +25,8 @@ AUDIT = """async () => (await axe.run(document)).violations.flatMap(rule => rule
 SMALL = """() => [...document.querySelectorAll(`.iw-root :is(button, select, summary, textarea,
     input:not(.iw-sr), label:has(> .iw-sr), [role=option], [role=treeitem], [role=menuitem],
     [role=gridcell]:not(.iw-focus-cell), [tabindex])`)]
-  .filter(e => e.checkVisibility() && !e.closest('.iw-sr') && !e.matches('.iw-focus-cell, svg *'))
+  .filter(e => e.checkVisibility() && !e.closest('.iw-sr')
+    && !e.matches('.iw-focus-cell, .iw-strip-token, svg *'))  // words of a text: docs/access.md
   .map(e => [e, (e.matches('input') && e.labels?.[0] || e).getBoundingClientRect()])
   .filter(([e, box]) => box.width < 24 || box.height < 24)
   .map(([e, box]) => `${box.width.toFixed(0)} × ${box.height.toFixed(0)}: ${e.outerHTML.slice(0, 120)}`)"""
