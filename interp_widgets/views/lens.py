@@ -119,7 +119,6 @@ class LensView(PlaneView, bundle="lens"):
             "selects": {"layer": "layer", "position": "token"},
             "sites": sites if live else [],
             "source": self._source() if live else None,
-            "any_token": result.tracker is not None,
             "targets": [],
             "flip": True,
         }
@@ -219,15 +218,23 @@ class LensView(PlaneView, bundle="lens"):
             "over": state["over"],
             "cell": state["cell"],
             "axis": state["axis"],
+            "positions": self._zoomed(state),
         }
+
+    def _zoomed(self, state: dict[str, Any]) -> slice | None:
+        """Return the columns in sight, once a reader has zoomed in."""
+        window = state.get("window")
+        if not window:
+            return None
+        first, last = (round(float(x)) for x in window["col"])
+        return slice(max(0, first), max(first + 1, last))
 
     def figure_result(self) -> LensResult:
         """Return the lens that is shown; of a difference one that holds it."""
-        mode = str((self.state or {}).get("mode", "current")) if self.changed else "current"
-        result: LensResult = self.pick(mode)
-        if mode != "difference":
+        result: LensResult = self.pick(self.mode)
+        if self.mode != "difference":
             return result
-        values, _ = self.plane({**self._start, **self.state, "mode": mode})
+        values, _ = self.plane({**self._start, **self.state, "mode": "difference"})
         meta = {**result.meta, "title": f"{result.title}, current − base"}
         shown = LensResult({**result.arrays, "difference": values}, meta, result.recipe)
         shown.tracker = result.tracker
@@ -250,7 +257,8 @@ class LensView(PlaneView, bundle="lens"):
 
     def export_spec(self) -> dict[str, Any]:
         """Leave out what needs a kernel."""
-        spec = {**super().export_spec(), "sites": [], "source": None, "any_token": False}
+        spec = {**super().export_spec(), "sites": [], "source": None}
+        spec["finest"] = {"row_step": 1, "col_step": 1}
         kept = self._exported_pins(len(MODES) if self.changed else 1)
         return {**spec, "wordless": not self._exports_words(), "trackable": kept}
 

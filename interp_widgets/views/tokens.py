@@ -211,9 +211,8 @@ class TokensView(View, bundle="tokens"):
 
     def figure_result(self) -> TokensResult:
         """Return what is shown: now, before, or the difference."""
-        mode = self.state["mode"] if self.changed else "current"
-        result: TokensResult = self.pick(mode)
-        if mode != "difference":
+        result: TokensResult = self.pick(self.mode)
+        if self.mode != "difference":
             return result
         values = to_numpy(result.arrays["values"]) - to_numpy(self.base.arrays["values"])
         meta = {**result.meta, "signed": True, "title": f"{result.title}, current − base"}

@@ -1,5 +1,8 @@
 """Exported pages in a browser, opened from disk with no network."""
 
+import re
+from pathlib import Path
+
 import nbformat
 import numpy as np
 import pytest
@@ -79,6 +82,50 @@ def test_a_click_selects_in_the_other_view_too(offline, page_file):
     assert "layer 1, position 3 “d”" in ranked.inner_text()
     assert ranked.locator("li").count() == 4
     assert page.locator("input[aria-label=layer]").first.input_value() == "1"
+
+
+def test_the_menu_works_without_a_kernel(offline, page_file):
+    page = offline(page_file, permissions=["clipboard-read", "clipboard-write"])
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    view = page.locator(".iw-root").first
+    assert view.locator(".iw-menu .iw-icon").count() <= 7
+    assert view.get_by_role("button", name="Undo").count() == 0
+    more = view.get_by_role("button", name="More")
+    more.click()
+    view.get_by_role("menuitem", name="Copy numbers").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.splitlines()[0].split("\t")[0] == "position"
+    assert "0.1257" in copied  # the first value, not rounded to what the table shows
+    assert max(len(cell) for cell in re.findall(r"-?0\.\d+", copied)) > 8
+    view.get_by_role("button", name="Save figure").click()
+    formats = view.get_by_role("dialog", name="Save figure").locator("option")
+    assert {"PDF", "SVG"} <= set(formats.all_inner_texts())
+    with page.expect_download() as download:
+        view.get_by_role("button", name="Save", exact=True).click()
+    assert download.value.suggested_filename == "z.pdf"
+    assert Path(download.value.path()).read_bytes().startswith(b"%PDF")
+    view.locator("[role=gridcell]").focus()
+    page.keyboard.press("?")
+    assert view.locator(".iw-keys").is_visible()
+    page.keyboard.press("?")
+    assert view.locator(".iw-keys").count() == 0
+
+
+def test_an_unlinked_view_keeps_its_own_selection(offline, page_file):
+    page = offline(page_file)
+    page.wait_for_function("document.querySelectorAll('.iw-legend').length == 2")
+    first, second = page.locator(".iw-root").first, page.locator(".iw-root").nth(1)
+    second.get_by_role("button", name="More").press("ArrowDown")
+    page.keyboard.press("u")
+    assert page.evaluate("document.activeElement.textContent") == "Unlink selection"
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
+    before = second.locator("canvas").first.screenshot()
+    page.mouse.click(*cell_box(page, 0, 2, 1, 5, 6))
+    page.wait_for_timeout(200)
+    assert "position 2" in first.locator(".iw-readout").inner_text()
+    page.mouse.move(0, 0)
+    assert second.locator("canvas").first.screenshot() == before
 
 
 def test_steppers_walk_through_the_saved_slices(offline, page_file):

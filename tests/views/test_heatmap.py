@@ -5,12 +5,9 @@ import pytest
 import torch
 
 from interp_widgets.results.array import ArrayResult
-from interp_widgets.results.lens import LensResult
 from interp_widgets.results.planes import Range, plane, pooled
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.heatmap import HeatmapView
-from interp_widgets.views.lens import LensView
-from interp_widgets.views.planes import TILE
 from interp_widgets.views.wire import unpack
 from tests.views.fakes import FakeSession, ask, z_result
 
@@ -223,72 +220,8 @@ def test_the_table_is_the_slice_in_view(z):
     np.testing.assert_allclose([r[1:] for r in table["rows"]], z.current.sel(layer=2, head=1))
 
 
-LAYERS, TOKENS, K = 3, 5, 4
-
-
-def lens_result(session=None, **more):
-    rng = np.random.default_rng(0)
-    ids = rng.integers(0, 9, (LAYERS, TOKENS, K))
-    probs = np.sort(rng.dirichlet(np.ones(K), (LAYERS, TOKENS)), axis=-1)[..., ::-1]
-    arrays = {"ids": ids, "probs": probs.astype("f4"), "entropy": rng.random((LAYERS, TOKENS))}
-    meta = {
-        "tokens": ["a", "b", "c", "d", "<script>"],
-        "layers": ["embed", "0", "1"],
-        "strings": {str(i): f" w{i}" for i in range(9)},
-        "sites": ["resid_pre.0", "resid_post.0", "resid_post.1"],
-        "title": "lens",
-    }
-    return LensResult({**arrays, **more}, meta)
-
-
-def test_the_lens_grid_has_words_and_their_probabilities():
-    result = lens_result()
-    view = LensView(result)
-    first = unpack(view.spec["first"], view.spec["buffers"])["tiles"][0]
-    np.testing.assert_array_equal(first["ids"], result.numpy("ids"))
-    np.testing.assert_allclose(first["probs"], result.numpy("probs"), atol=1e-3)
-    np.testing.assert_array_equal(first["values"], result.numpy("probs")[..., 0])
-    assert first["strings"][str(result.numpy("ids")[1, 2, 0])] == result.top(1, 2)[0][0]
-    assert view.spec["numbers"]["layer"] == [-1, 0, 1]
-    assert view.spec["flip"]
-    view.close()
-
-
-def test_the_lens_colours_only_by_what_it_holds():
-    rank = np.arange(LAYERS * TOKENS).reshape(LAYERS, TOKENS)
-    view = LensView(lens_result(answer_rank=rank), color="answer_rank")
-    assert [name for name, _ in view.spec["channels"]] == ["probability", "entropy", "answer_rank"]
-    answer, buffers = ask(view, "tile", {"channel": "answer_rank"})
-    np.testing.assert_array_equal(unpack(answer["payload"], buffers)["values"], rank)
-    view.close()
-    with pytest.raises(ValueError, match="holds no 'kl'; color is one of probability, entropy"):
-        LensView(lens_result(), color="kl")
-
-
-def test_long_prompts_come_in_tiles():
-    ids = np.zeros((2, TILE + 3, 2), dtype=int)
-    ids[1, TILE] = 7
-    result = LensResult(
-        {"ids": ids, "probs": np.full(ids.shape, 0.5, dtype="f4")},
-        {
-            "tokens": ["x"] * (TILE + 3),
-            "layers": ["embed", "0"],
-            "strings": {"7": " w7"},
-            "title": "",
-        },
-    )
-    view = LensView(result)
-    assert view.spec["first"] == {}
-    answer, buffers = ask(view, "tile", {"channel": "probability", "col": 1})
-    part = unpack(answer["payload"], buffers)
-    assert part["ids"].shape == (2, 3, 2)
-    assert part["strings"]["7"] == " w7"
-    view.close()
-
-
-def test_the_registry_knows_both():
+def test_the_registry_knows_it():
     assert VIEWS.get("array") is HeatmapView
-    assert VIEWS.get("lens") is LensView
 
 
 def test_planes_of_tensors_are_views_not_copies():

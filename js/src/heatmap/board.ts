@@ -39,7 +39,7 @@ export class Board {
   private readonly plot = h("div", { class: "iw-heatmap-plot" });
   private readonly readout = h("span", { class: "iw-readout" });
   private readonly legend = h("div", { class: "iw-heatmap-legend" });
-  private readonly tip: Tooltip;
+  readonly tip: Tooltip;
   private readonly grid: Grid;
   private readonly toolbar: Toolbar;
   private readonly ablation: Ablation;

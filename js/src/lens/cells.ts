@@ -36,12 +36,16 @@ export const tokens: Cells = (board) => {
   const list = document.createElement("div");
   board.side.append(list, course.el);
 
+  const veiled = (row: number, col: number) => view.veiled(board.slice.key(row, col));
+
   function fill(): void {
     const [row, col] = cell();
-    const best = words.at(row, col);
+    const hidden = veiled(row, col);
+    const best = hidden ? [] : words.at(row, col);
     const why = view.spec.wordless && "The words of this lens were too many for a page.";
     const actions = carry?.live ? [carry.copyButton, carry.pasteButton] : [];
-    const title = `${board.slice.describe(row, col)}${why ? `. ${why}` : ""}`;
+    const note = hidden ? "hidden: predict, then click the cell" : why;
+    const title = `${board.slice.describe(row, col)}${note ? `. ${note}` : ""}`;
     list.replaceChildren(rankedList(title, best ?? [], pins, actions));
   }
 
@@ -55,8 +59,13 @@ export const tokens: Cells = (board) => {
     if (at.row !== row || at.col !== col) view.update({ cell: [at.row, at.col] });
   });
   view.onTheme(() => course.draw());
+  view.onVeil(() => {
+    fill();
+    course.draw();
+  });
 
   return {
+    marks: false,
     size: (width) => ({ narrowest: width < 480 ? 52 : 64, widest: 120, height: 22 }),
     word(row, col) {
       return board.box(row, col).height < READABLE ? undefined : words.top(row, col);

@@ -1,7 +1,6 @@
 // The panel of trajectories: pins with their values, which way to follow them, and the lines.
 import { button, segmented, toggle } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
-import { Tooltip } from "../core/tooltip.js";
 import type { Board } from "../heatmap/board.js";
 import {
   drawLines,
@@ -13,7 +12,7 @@ import {
   swatch,
   xOf,
 } from "./lines.js";
-import type { Pins } from "./pins.js";
+import type { Group, Pins } from "./pins.js";
 
 export class Course {
   readonly el: HTMLElement;
@@ -29,7 +28,6 @@ export class Course {
   });
   private readonly over;
   private readonly log;
-  private readonly tip: Tooltip;
   private plot: Plot | undefined;
   private width = 0;
   private step: number | null = null;
@@ -41,7 +39,6 @@ export class Course {
     private readonly choose: (row: number, col: number) => void,
   ) {
     const { view } = board;
-    this.tip = new Tooltip(view.el, view.signal);
     this.over = segmented(
       "Follow pins through",
       [
@@ -100,7 +97,7 @@ export class Course {
     const plot: Plot = {
       lines: this.pins.groups.map((group) => ({
         name: this.pins.name(group),
-        values: steps.map((_, i) => this.pins.value(group, at(i)) ?? Number.NaN),
+        values: steps.map((_, i) => this.value(group, at(i))),
       })),
       steps,
       chosen: layers ? row : col,
@@ -115,6 +112,13 @@ export class Course {
     this.legend(plot);
     if (this.width <= 0) return;
     this.stage.replaceChildren(plot.lines.length ? drawLines(plot) : emptyLines());
+  }
+
+  /** A veiled cell's number leaves a gap in the lines too. */
+  private value(group: Group, at: number): number {
+    const { nCols } = this.board.slice;
+    const key = this.board.slice.key(Math.floor(at / nCols), at % nCols);
+    return this.board.view.veiled(key) ? Number.NaN : (this.pins.value(group, at) ?? Number.NaN);
   }
 
   private place(row: number, col: number, layers: boolean): string {
@@ -150,7 +154,7 @@ export class Course {
     const { signal } = view;
     const leave = () => {
       this.step = null;
-      this.tip.leave();
+      this.board.tip.leave();
       this.mark();
     };
     const point = (event: PointerEvent | MouseEvent) => {
@@ -206,7 +210,7 @@ export class Course {
     const layers = this.board.view.state.over !== "positions";
     const name = visible(plot.steps[step] ?? "");
     const title = layers ? `layer ${name}` : `position ${step} “${name}”`;
-    this.tip.show(x, y, title, rows);
+    this.board.tip.show(x, y, title, rows);
     this.board.view.say(`${title}: ${rows.map((r) => r.join(" ")).join(", ")}`);
     this.mark();
   }
