@@ -26,6 +26,7 @@ _PUBLIC = {
     "circuit": "interp_widgets.methods.circuit",
     "concepts": "interp_widgets.methods.concepts",
     "show": "interp_widgets.methods.show",
+    "scatter": "interp_widgets.methods.scatter",
     "catalogue": "interp_widgets.methods.catalogue",
     "method": "interp_widgets.methods.catalogue",
     "load": "interp_widgets.results.base",

@@ -7,10 +7,14 @@ import inspect
 import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
+from interp_widgets.results.base import Result
+from interp_widgets.results.recipe import Recipe
+from interp_widgets.results.registry import KINDS, METHODS
 from interp_widgets.session.prompts import Prompt, PromptBatch
 from interp_widgets.session.sites import Site
 
@@ -60,8 +64,9 @@ def session_of(method: str, values: Mapping[str, Any]) -> Session | None:
     """
     sessions = {id(prompt.session): prompt.session for prompt in prompts_in(values)}
     for value in values.values():
-        if _is_session(value):
-            sessions[id(value)] = value
+        owner: Any = value.session if isinstance(value, Result) else value
+        if _is_session(owner):
+            sessions[id(owner)] = owner
     if len(sessions) > 1:
         names = " and ".join(str(getattr(s, "name", s)) for s in sessions.values())
         raise ValueError(
@@ -99,6 +104,8 @@ def encode(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return {"$session": True}
     if isinstance(value, Site):
         return str(value)
+    if isinstance(value, Result):
+        return {"$result": _encode_result(value, name, arrays)}
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -146,11 +153,38 @@ def decode(value: Any, session: Session, arrays: Mapping[str, Any]) -> Any:
             return session
         if tag == "$float":
             return float(content)
+        if tag == "$result":
+            return _decode_result(content, session, arrays)
         if tag == "$array":
             if content not in arrays:
                 raise ValueError(f"the recipe names the array {content!r}, which is not there")
             return arrays[content]
     return {key: decode(item, session, arrays) for key, item in value.items()}
+
+
+def _encode_result(result: Result, name: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """Write a result as its recipe, or, where it has none, as its data."""
+    kept = [k for k in result.arrays if result.recipe is None or k.startswith("arg.")]
+    arrays.update({f"arg.{name}/{key}": result.arrays[key] for key in kept})
+    found: dict[str, Any] = {"arrays": {key: f"arg.{name}/{key}" for key in kept}}
+    if result.recipe is not None:
+        return {**found, "recipe": asdict(result.recipe)}
+    return {**found, "kind": result.kind, "meta": result.meta}
+
+
+def _decode_result(
+    content: Mapping[str, Any], session: Session, arrays: Mapping[str, Any]
+) -> Result:
+    missing = [name for name in content["arrays"].values() if name not in arrays]
+    if missing:
+        raise ValueError(f"the recipe names the array {missing[0]!r}, which is not there")
+    own = {key: arrays[name] for key, name in content["arrays"].items()}
+    if "recipe" in content:
+        recipe = Recipe(**content["recipe"])
+        again: Result = METHODS.get(recipe.method).rerun(session, recipe, own)
+        return again
+    kind: type[Result] = KINDS.get(content["kind"])
+    return kind(own, dict(content["meta"]), session=session)
 
 
 def _call(signature: inspect.Signature) -> str:

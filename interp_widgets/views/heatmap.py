@@ -68,7 +68,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
     """
 
     opened: ClassVar[weakref.WeakSet[HeatmapView]] = weakref.WeakSet()
-    """The open views, for those that link to them (views/scatter.py)."""
+    """The open views; views/scatter.py finds those of its results by what they were given."""
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             "mode": "current",
         }
         self._start = state
+        self.given = result
         super().__init__(result, theme=theme, state=state)
         self.opened.add(self)
 
@@ -205,7 +206,8 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         """Return the array, or the difference of the two."""
         if payload.get("mode") == "difference":
             return minus(self.current.values, self.base.values)
-        return self.pick(str(payload.get("mode"))).values
+        result: ArrayResult = self.pick(str(payload.get("mode")))
+        return result.arrays["values"]
 
     def on_cell(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the exact value, and the labels that are too many to travel."""
@@ -226,7 +228,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
 
     @outline.setter
     def outline(self, cells: Any) -> None:
-        result: ArrayResult = self.pick("current")
+        result: ArrayResult = self.given
         found = _few(result.places(cells, self.state["rows"], self.state["cols"]))
         self.state = {**self.state, "outline": found}
 

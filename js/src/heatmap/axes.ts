@@ -153,13 +153,14 @@ export function paintHover(
   hovered: Highlights,
   palette: Palette,
 ): void {
+  const right = Math.min(camera.width, (camera.cols - camera.left) * camera.cw);
   ctx.save();
   ctx.strokeStyle = palette.accent;
   ctx.lineWidth = 1;
   ctx.setLineDash([3, 3]);
   if (hovered.row !== null) {
     const { y, height } = camera.box(hovered.row, 0);
-    ctx.strokeRect(0.5, y + 0.5, camera.width - 1, Math.max(2, height - 1));
+    ctx.strokeRect(0.5, y + 0.5, right - 1, Math.max(2, height - 1));
   }
   if (hovered.col !== null) {
     const { x, width } = camera.box(0, hovered.col);

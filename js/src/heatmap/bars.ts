@@ -169,7 +169,7 @@ interface Extent {
   high: number;
 }
 
-const brief = (x: number) => num(x, 2).replace(/^(−?)0\./, "$1.");
+const brief = (x: number) => num(x, 2);
 
 function extent(array: ArrayLike<number>): Extent {
   let [low, high] = [0, 0];

@@ -1,0 +1,160 @@
+// Draws the scatter: axes, points, rings, names, the lasso.
+import type { Palette } from "../core/color.js";
+import { num } from "../core/dom.js";
+import { type Axes, type Points, placed, type Spot, ticks } from "./plot.js";
+
+const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+const TITLE = FONT.replace("11px", "12px");
+
+export interface Picture {
+  axes: Axes;
+  points: Points;
+  order: readonly number[];
+  palette: Palette;
+  names: readonly (readonly [point: number, name: string])[];
+  brushed: readonly number[];
+  selected: ReadonlySet<number>;
+  hovered: ReadonlySet<number>;
+  lasso: readonly Spot[];
+  identity: boolean;
+  ends: { x: string; y: string };
+}
+
+export function paintCloud(ctx: CanvasRenderingContext2D, picture: Picture): void {
+  const { axes, palette, points, order } = picture;
+  const { left, top, width, height } = axes.frame;
+  ctx.clearRect(0, 0, left + width + 20, top + height + 60);
+  paintAxes(ctx, picture);
+  const at = (i: number): Spot => ({
+    x: axes.px(points.x[i] as number),
+    y: axes.py(points.y[i] as number),
+  });
+  const radius = order.length > 2000 ? 2 : order.length > 400 ? 3 : 4;
+  const disc = ({ x, y }: Spot, r: number) => {
+    ctx.beginPath();
+    ctx.arc(x, y, r, 0, 2 * Math.PI);
+  };
+  const blue = palette.sequential[3] ?? [63, 134, 190];
+  ctx.globalAlpha = order.length > 400 ? 0.55 : 0.85;
+  ctx.fillStyle = `rgb(${blue.join(",")})`;
+  for (const i of order) {
+    disc(at(i), radius);
+    ctx.fill();
+  }
+  ctx.globalAlpha = 1;
+  const ring = (i: number, r: number, color: string, line: number, dash: number[] = []) => {
+    ctx.setLineDash(dash);
+    ctx.strokeStyle = color;
+    ctx.lineWidth = line;
+    disc(at(i), r);
+    ctx.stroke();
+    ctx.setLineDash([]);
+  };
+  for (const i of picture.brushed) ring(i, radius + 3, palette.text, 1.5);
+  for (const i of picture.selected) ring(i, radius + 5, palette.accent, 2.5);
+  for (const i of picture.hovered) ring(i, radius + 7, palette.accent, 1.5, [3, 3]);
+  paintNames(ctx, picture, at);
+  const [start, ...rest] = picture.lasso;
+  if (!start) return;
+  ctx.beginPath();
+  ctx.moveTo(start.x, start.y);
+  for (const { x, y } of rest) ctx.lineTo(x, y);
+  ctx.closePath();
+  ctx.globalAlpha = 0.12;
+  ctx.fillStyle = palette.accent;
+  ctx.fill();
+  ctx.globalAlpha = 1;
+  ctx.setLineDash([4, 3]);
+  ctx.strokeStyle = palette.accent;
+  ctx.lineWidth = 1.5;
+  ctx.stroke();
+  ctx.setLineDash([]);
+}
+
+function paintAxes(ctx: CanvasRenderingContext2D, { axes, palette, identity, ends }: Picture) {
+  const { left, top, width, height } = axes.frame;
+  const bottom = top + height;
+  const line = (x0: number, y0: number, x1: number, y1: number, color: string) => {
+    ctx.strokeStyle = color;
+    ctx.beginPath();
+    ctx.moveTo(x0, y0);
+    ctx.lineTo(x1, y1);
+    ctx.stroke();
+  };
+  ctx.lineWidth = 1;
+  ctx.font = FONT;
+  ctx.textBaseline = "middle";
+  const text = (x: number) => num(Math.abs(x) < 1e-12 ? 0 : Number(x.toPrecision(6)));
+  const plain = (x: number) =>
+    text(x)
+      .replace(/(\.\d*?)0+(e|$)/, "$1$2")
+      .replace(/\.(e|$)/, "$1");
+  for (const value of ticks(axes.x, width)) {
+    const x = Math.round(axes.px(value)) + 0.5;
+    line(x, top, x, bottom, value === 0 ? palette.muted : palette.line);
+    ctx.fillStyle = palette.muted;
+    ctx.textAlign = "center";
+    ctx.fillText(plain(value), x, bottom + 12);
+  }
+  for (const value of ticks(axes.y, height, 48)) {
+    const y = Math.round(axes.py(value)) + 0.5;
+    line(left, y, left + width, y, value === 0 ? palette.muted : palette.line);
+    ctx.fillStyle = palette.muted;
+    ctx.textAlign = "right";
+    ctx.fillText(plain(value), left - 6, y);
+  }
+  const same = identity ? axes.identity : null;
+  if (same) {
+    ctx.setLineDash([6, 4]);
+    ctx.lineWidth = 1.5;
+    line(axes.px(same[0]), axes.py(same[0]), axes.px(same[1]), axes.py(same[1]), palette.muted);
+    ctx.setLineDash([]);
+  }
+  ctx.font = TITLE;
+  ctx.fillStyle = palette.text;
+  ctx.textAlign = "center";
+  cut(ctx, ends.x, width, (words) => ctx.fillText(words, left + width / 2, bottom + 32));
+  ctx.save();
+  ctx.translate(12, top + height / 2);
+  ctx.rotate(-Math.PI / 2);
+  cut(ctx, ends.y, height, (words) => ctx.fillText(words, 0, 0));
+  ctx.restore();
+}
+
+function paintNames(
+  ctx: CanvasRenderingContext2D,
+  { names, axes, palette, order }: Picture,
+  at: (i: number) => Spot,
+): void {
+  ctx.font = FONT;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "top";
+  const spots = placed(
+    names.map(([i, name]) => ({ at: at(i), width: ctx.measureText(name).width })),
+    axes.frame,
+    12,
+    order.slice(0, 400).map(at),
+  );
+  names.forEach(([, name], k) => {
+    const spot = spots[k];
+    if (!spot) return;
+    ctx.lineWidth = 3;
+    ctx.strokeStyle = palette.background;
+    ctx.strokeText(name, spot.x, spot.y);
+    ctx.fillStyle = palette.text;
+    ctx.fillText(name, spot.x, spot.y);
+  });
+}
+
+function cut(
+  ctx: CanvasRenderingContext2D,
+  text: string,
+  room: number,
+  draw: (text: string) => void,
+): void {
+  let shown = text;
+  while (shown.length > 2 && ctx.measureText(shown).width > room) {
+    shown = `${[...shown.replace(/…$/, "")].slice(0, -1).join("")}…`;
+  }
+  draw(shown);
+}
