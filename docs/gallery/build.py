@@ -1,0 +1,67 @@
+"""Build the pictures of docs/gallery.md from the embedded model: ``make gallery``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+import interp_widgets as iw
+from interp_widgets.figures.figure import Figure
+
+HERE = Path(__file__).parent
+CLEAN = "When Mary and John went to the store, John gave a drink to"
+CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
+GRAPH = HERE.parents[1] / "tests" / "results" / "attribution_graph.json"
+DPI = 200
+
+
+def figures() -> Iterator[tuple[str, Figure]]:
+    """Yield (name, figure) in the order of the page."""
+    session = iw.demo()
+    clean = session.prompt(CLEAN, answer=" Mary", foil=" John")
+    corrupted = session.prompt(CORRUPTED, answer=" Mary", foil=" John")
+
+    heads = iw.patching(clean, corrupted, "z")
+    strong = [tuple(int(i) for i in cell) for cell in np.argwhere(heads.numpy("values") > 0.2)]
+    yield "heads", heads.figure("icml", outline=[list(cell) for cell in strong])
+
+    sites = ("resid_pre", "attn_out", "mlp_out")
+    states = [iw.patching(clean, corrupted, site) for site in sites]
+    words = ["residual stream", "attention output", "MLP output"]
+    yield "trace", iw.panels([states], venue="icml", share="all", captions=[words])
+
+    yield "lens", iw.logit_lens(clean).figure("neurips")
+
+    attention = iw.attention(clean)
+    yield "attention", attention.figure("icml", "text", heads=[(0, 3), (1, 2), (3, 0)])
+
+    circuit = iw.circuit(clean, corrupted, method="eap-ig")
+    yield "circuit", circuit.figure("neurips", edges=30)
+    classes = {
+        "duplicate token": ["0.3"],
+        "both names": ["1.0"],
+        "second subject": ["2.2", "3.0", "3.1", "3.2"],
+    }
+    yield "classes", circuit.figure("neurips", groups=classes)
+
+    graph = iw.open_graph(GRAPH)
+    yield "graph", graph.figure("icml")
+
+    yield "tokens", iw.attribute(clean).figure("acl")
+
+
+def main(chosen: list[str]) -> None:
+    """Write each figure as SVG and PNG."""
+    for name, figure in figures():
+        if chosen and name not in chosen:
+            continue
+        figure.save(HERE / f"{name}.png", dpi=DPI)
+        figure.save(HERE / f"{name}.svg", dpi=DPI)
+        sys.stdout.write(f"{name}: {figure.caption}\n  alt: {figure.alt_text}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
