@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import view from "../src/views/modules.js";
 import { settle } from "./fake-model.js";
 import { press, type Shown, show } from "./view-harness.js";
@@ -89,5 +89,21 @@ describe("module tree", () => {
     expect(rows()).toEqual([]);
     expect(shown.root.textContent).toContain("No module matches");
     expect(shown.root.querySelector("img")).toBeNull();
+  });
+
+  it("copies a path by key and by button, and counts what a filter finds", async () => {
+    const write = vi.fn(async () => undefined);
+    vi.stubGlobal("navigator", { ...navigator, clipboard: { writeText: write } });
+    open();
+    rows()[4]?.focus();
+    rows()[4]?.click();
+    press(document.activeElement!, "c");
+    rows()[1]?.querySelector("button")?.click();
+    await settle();
+    expect(write.mock.calls).toEqual([["h.0.attn"], ["wte"]]);
+    expect(rows()[0]?.querySelector("button")).toBeNull();
+    vi.unstubAllGlobals();
+    shown.model.set("state", { filter: "attn" });
+    expect(shown.root.textContent).toContain("4 modules found");
   });
 });

@@ -87,6 +87,20 @@ function textOf(node: ModuleNode): string {
   return `${node.path} ${node.name} ${node.class} ${node.sites.join(" ")}`.toLocaleLowerCase();
 }
 
+const wordsOf = (filter: string): string[] =>
+  filter.trim().toLocaleLowerCase().split(/\s+/).filter(Boolean);
+
+/** How many modules a filter finds, those in folded blocks included. */
+export function matching(root: ModuleNode, filter: string): number {
+  const words = wordsOf(filter);
+  const count = (node: ModuleNode): number => {
+    const text = textOf(node);
+    const own = words.every((w) => text.includes(w)) ? 1 : 0;
+    return node.children.reduce((n, child) => n + count(child), own);
+  };
+  return count(root);
+}
+
 /**
  * Rows in order. With a filter, rows that match and their ancestors, all open, nothing folded
  * unless the whole run matches alike.
@@ -94,7 +108,7 @@ function textOf(node: ModuleNode): string {
 export function treeRows(root: ModuleNode, open: ReadonlySet<string>, filter = ""): Row[] {
   const rows: Row[] = [];
   const memo = new Map<ModuleNode, string>();
-  const words = filter.trim().toLocaleLowerCase().split(/\s+/).filter(Boolean);
+  const words = wordsOf(filter);
   const hits = new Map<ModuleNode, boolean>();
   const own = (node: ModuleNode): boolean => {
     const text = textOf(node);

@@ -1,12 +1,14 @@
 // The module tree: classes, parameters, output shapes and the standard activation names.
 import { button } from "../core/controls.js";
-import { h } from "../core/dom.js";
+import { copy } from "../core/copying.js";
+import { h, plural } from "../core/dom.js";
 import { defineView, type View } from "../core/view.js";
 import {
   countText,
   firstOpen,
   keyOf,
   type ModuleNode,
+  matching,
   type Row,
   shapeText,
   treeRows,
@@ -18,6 +20,7 @@ const KEYS = [
   ["←", "close, then out of it"],
   ["Home, End", "first, last module"],
   ["*", "open everything on this level"],
+  ["c", "copy the module's path"],
 ] as const;
 
 class ModulesView {
@@ -26,6 +29,7 @@ class ModulesView {
   private current: string;
   private rows: Row[] = [];
   private readonly tree = h("div", { class: "iw-tree", role: "tree", "aria-label": "Modules" });
+  private readonly found = h("span", { class: "iw-quiet", role: "status" });
   private readonly nothing = h("p", { class: "iw-hint" }, "No module matches the filter.");
 
   constructor(private readonly view: View) {
@@ -50,6 +54,7 @@ class ModulesView {
         this.open = new Set([keyOf(this.root)]);
         this.draw();
       }),
+      this.found,
     );
     const head = h(
       "div",
@@ -69,6 +74,7 @@ class ModulesView {
       this.root = view.first.tree as ModuleNode;
       this.draw();
     });
+    view.onHover((value) => this.mark(value?.layer ?? null));
     view.onResize((width) => view.el.classList.toggle("iw-narrow", width < 560));
     this.draw();
   }
@@ -103,6 +109,8 @@ class ModulesView {
     if (!this.rows.some((r) => r.key === this.current)) this.current = this.rows[0]?.key ?? "";
     this.tree.replaceChildren(...this.rows.map((row) => this.element(row)));
     this.nothing.hidden = this.rows.length > 0;
+    const count = matching(this.root, filter);
+    this.found.textContent = filter.trim() && count ? `${plural(count, "module")} found` : "";
     if (had) this.focus(this.current);
   }
 
@@ -162,12 +170,44 @@ class ModulesView {
     for (const cell of el.children) cell.setAttribute("aria-hidden", "true");
     el.prepend(h("span", { class: "iw-sr" }, words.filter(Boolean).join(", ")));
     el.dataset.key = row.key;
+    const layers = node.sites.map((site) => Number(/\.(\d+)$/.exec(site)?.[1] ?? Number.NaN));
+    const layer = count === 1 ? layers.find(Number.isInteger) : undefined;
+    if (layer !== undefined) {
+      el.dataset.layer = String(layer);
+      el.addEventListener("pointerenter", () => this.view.hover({ layer }));
+      el.addEventListener("pointerleave", () => this.view.hover(null));
+    }
+    if (node.path && count === 1) el.append(this.copier(node.path));
     el.addEventListener("click", () => {
       this.current = row.key;
       if (row.hasChildren) this.toggle(row);
       else this.focus(row.key);
     });
     return el;
+  }
+
+  private copier(path: string): HTMLElement {
+    const el = button("Copy path", () => this.copy(path), { class: "iw-module-copy" });
+    el.tabIndex = -1;
+    el.setAttribute("aria-hidden", "true");
+    el.addEventListener("click", (event) => event.stopPropagation());
+    return el;
+  }
+
+  private copy(path: string): void {
+    this.view.guard(async () => {
+      const done = await copy(path);
+      this.view.say(done ? `${path} copied` : `The path is ${path}`);
+      if (!done) this.view.note(path, "info", { label: "OK", call: () => this.view.note("") });
+    })();
+  }
+
+  /** Marks the modules of the layer that another view's pointer is over. */
+  private mark(layer: number | null): void {
+    for (const el of this.tree.children) {
+      const same = layer !== null && (el as HTMLElement).dataset.layer === String(layer);
+      el.classList.toggle("iw-linked", same);
+    }
   }
 
   private toggle(row: Row, on = !row.open): void {
@@ -211,6 +251,8 @@ class ModulesView {
       }
     } else if (event.key === "Enter" || event.key === " ") {
       if (row.hasChildren) this.toggle(row);
+    } else if (event.key === "c") {
+      if (row.node.path && row.count === 1) this.copy(row.node.path);
     } else if (event.key === "*") {
       for (const other of this.rows)
         if (other.depth === row.depth && other.hasChildren) this.open.add(other.key);
@@ -222,4 +264,7 @@ class ModulesView {
   }
 }
 
-export default defineView("modules", (view) => void new ModulesView(view), { keys: KEYS });
+export default defineView("modules", (view) => void new ModulesView(view), {
+  keys: KEYS,
+  predict: false,
+});
