@@ -102,7 +102,7 @@ class CircuitView(GraphView, bundle="circuit"):
         result: CircuitResult = self.current
         real = result.numpy("real_edge_mask")
         finite = np.isfinite(result.numpy("scores")) & real
-        curve = result.faithfulness
+        curve, base = result.faithfulness, self.known_base
         return {
             "forward": list(result.meta["forward"]),
             "backward": list(result.meta["backward"]),
@@ -114,7 +114,7 @@ class CircuitView(GraphView, bundle="circuit"):
             "ablation": str(result.meta.get("ablation", "")),
             "pairs": result.meta.get("n_pairs"),
             "values": dict(result.meta.get("values") or {}),
-            "base_values": dict(self.base.meta.get("values") or {}),
+            "base_values": dict(base.meta.get("values") or {}) if base is not None else {},
             "faithfulness": {"sizes": [n for n, _ in curve], "values": [f for _, f in curve]}
             if curve
             else None,
@@ -186,7 +186,7 @@ class CircuitView(GraphView, bundle="circuit"):
             self._ranked = {
                 key: entry
                 for key, entry in self._ranked.items()
-                if entry[0] is self.base or entry[0] is self.current
+                if entry[0] is self.known_base or entry[0] is self.current
             }
             known = (result, *ranked_edges(result))
             self._ranked[id(result)] = known

@@ -31,7 +31,7 @@ class GraphView(View):
     def _keep(self, _change: Any = None) -> None:
         if self._closed:
             return
-        for result in {id(r): r for r in (self.base, self.current)}.values():
+        for result in {id(r): r for r in (self.known_base, self.current) if r is not None}.values():
             arranged = {key: self.state[key] for key in ARRANGED if key in self.state}
             before = result.meta.get("arrangement")
             if before is None and not any(arranged.values()):

@@ -11,7 +11,7 @@ const PATHS = {
   previous: "M9.5 4 5.5 8l4 4",
   next: "M6.5 4l4 4-4 4",
   save: "M8 2.5v7M5 6.8 8 9.8l3-3M2.8 10.5v3h10.4v-3",
-  more: "M3 8h.8M7.6 8h.8M12.2 8h.8",
+  more: "M3 7.4a.6.6 0 1 0 .01 0zM8 7.4a.6.6 0 1 0 .01 0zM13 7.4a.6.6 0 1 0 .01 0z",
   plus: "M8 3.5v9M3.5 8h9",
   minus: "M3.5 8h9",
 } as const;

@@ -80,7 +80,6 @@ export class SaveFigure {
     const save = button(
       "Save",
       this.view.guard(() => this.save(save)),
-      { primary: true },
     );
     this.panel.replaceChildren(...rows.map((row) => row.el), h("div", { class: "iw-row" }, save));
   }
