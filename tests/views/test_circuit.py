@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from interp_widgets.results.base import load
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
 from interp_widgets.views.circuit import MOST_AT_FIRST, CircuitView, ranked_edges
@@ -167,3 +168,70 @@ def test_a_closed_view_holds_nothing():
     view.close()
     assert view.current is None
     assert view._ranked == {}
+
+
+CLASSES = {"early": ["0.1"], "late <b>": ["2.0", "2.1"]}
+
+
+def test_what_is_arranged_in_the_view_is_saved_with_the_result(tmp_path):
+    result = random_circuit()
+    view = CircuitView(result)
+    groups = [{"name": "early", "members": ["a0.h1", "gone"], "collapsed": True}]
+    view.state = {**view.state, "groups": groups, "pins": ["m1"], "notes": {"m1": "why?"},
+                  "positions": {"m1": [0.5, 0.25]}, "size": 30}  # fmt: skip
+    kept = load(result.save(tmp_path / "circuit"))
+    assert kept.arrangement == {
+        "positions": {"m1": [0.5, 0.25]},
+        "groups": [{"name": "early", "members": ["a0.h1"], "collapsed": True}],
+        "pins": ["m1"],
+        "notes": {"m1": "why?"},
+        "size": 30,
+    }
+    again = kept.view()
+    assert again.state["size"] == 30
+    assert again.state["layout"] == "classes"
+    assert again.state["pins"] == ["m1"]
+
+
+def test_a_rerun_keeps_what_was_arranged_by_the_names_of_the_nodes():
+    view = CircuitView(random_circuit(seed=0), groups=CLASSES)
+    again = random_circuit(seed=1)
+    view.set_result(again)
+    assert [g["name"] for g in again.arrangement["groups"]] == list(CLASSES)
+    view.state = {**view.state, "pins": ["a2.h0"]}
+    assert view.base.arrangement["pins"] == view.current.arrangement["pins"] == ["a2.h0"]
+
+
+def test_a_view_that_nobody_touched_leaves_the_result_alone():
+    result = random_circuit()
+    view = CircuitView(result)
+    view.state = {**view.state, "layout": "packed"}
+    assert "arrangement" not in result.meta
+
+
+def test_a_reference_travels_as_places_in_the_matrix_or_as_nodes():
+    result = random_circuit()
+    graph = result.graph
+    name = result.top(1)[0][0]
+    row, column = graph.edge(name)
+    view = CircuitView(result, reference=[name], connected=False)
+    assert view.spec["reference"] == {"level": "edge", "flat": [row * graph.n_backward + column]}
+    assert view.figure_options()["reference"] == [name]
+    assert "recall 1.00" in view.figure().caption
+    nodes = CircuitView(result, reference={"movers": ["2.0", "MLP 1"]}).spec["reference"]
+    assert nodes == {"level": "node", "nodes": ["a2.h0", "m1"]}
+    with pytest.raises(KeyError, match="after"):
+        CircuitView(result, reference=["m2->m0"])
+    with pytest.raises(ValueError, match=r"9\.9"):
+        CircuitView(result, groups={"x": ["9.9"]})
+
+
+def test_effects_that_were_measured_exactly_go_with_their_edges():
+    result = random_circuit()
+    exact = np.full(result.graph.shape, np.nan, np.float32)
+    name, _ = result.top(2)[1]
+    exact[result.graph.edge(name)] = 0.75
+    result.arrays["exact"] = exact
+    sent = first_of(CircuitView(result))["exact"]
+    assert sent[1] == 0.75
+    assert np.isnan(np.delete(sent, 1)).all()
