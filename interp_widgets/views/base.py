@@ -37,6 +37,7 @@ from interp_widgets.results.base import Result
 from interp_widgets.results.live import SELECTION
 from interp_widgets.views.common import CommonRequests
 from interp_widgets.views.following import BaseNeeded, Following, interventions_of
+from interp_widgets.views.pacing import Paced
 from interp_widgets.views.requests import Requests
 from interp_widgets.views.selection import SelectionModel, selection_of
 from interp_widgets.views.wire import pack
@@ -59,7 +60,7 @@ _UNBUILT = (
 )
 
 
-class View(CommonRequests, Following, anywidget.AnyWidget):
+class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
     """Base of all views.
 
     Parameters

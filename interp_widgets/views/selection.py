@@ -14,11 +14,12 @@ import anywidget
 import traitlets
 
 from interp_widgets.results.live import SELECTION
+from interp_widgets.views.pacing import Paced
 
 _ESM = "export default {};"
 
 
-class SelectionModel(anywidget.AnyWidget):
+class SelectionModel(Paced, anywidget.AnyWidget):
     """Two-way bridge between ``session.selection`` and the browser.
 
     ``value`` holds :data:`SELECTION`, None where nothing is selected.
