@@ -31,6 +31,10 @@ def names_of(result: ArrayResult, dim: str) -> list[str]:
     return token_labels(labels) if dim in TOKEN_DIMS and dim in result.meta["labels"] else labels
 
 
+ROW = 5.5
+"""Height of a row at most, in lines of text."""
+
+
 @renderer("array")
 def draw(
     result: ArrayResult,
@@ -93,6 +97,7 @@ def draw(
         mask = to_numpy(plane(result.mask, names, rows, cols, fixed)[top, left])
     n_rows, n_cols = shown.shape
     height = float(np.clip(style.width * 0.86 * n_rows / n_cols, 0.22 * style.width, style.width))
+    height = min(height, max(n_rows * ROW * style.small / 72, 0.22 * style.width))
     height = max(height, min(n_rows, 12) * style.small / 72 * 1.25) + 0.55
     names = names_of(result, cols)[left]
     height += room_below(names, style) + (0.1 * style.width if bars else 0)
