@@ -65,22 +65,40 @@ def measured(values: Any, by: By, token: int = 0, base: Any = None) -> np.ndarra
 def _reduce(part: Any, by: By) -> Any:
     import torch
 
-    sound = torch.isfinite(part)
     if by == "token":
-        return torch.where(sound, part, torch.nan)[:, 0]
-    some = sound.any(dim=1)
-    if not sound.all():
-        part = torch.where(sound, part, torch.nan)
+        return torch.where(torch.isfinite(part), part, torch.nan)[:, 0]
+    plain = {
+        "min": lambda: part.amin(dim=1),
+        "max": lambda: part.amax(dim=1),
+        "magnitude": lambda: torch.maximum(part.amax(dim=1), -part.amin(dim=1)),
+        "mean": lambda: part.mean(dim=1),
+        "variance": lambda: part.var(dim=1, unbiased=False),
+    }[by]()
+    return _sound(plain, part, by)
+
+
+def _sound(plain: Any, part: Any, by: By) -> Any:
+    """Return ``plain``, with the rows that NaN or infinity spoilt made again without them."""
+    import torch
+
+    spoilt = ~torch.isfinite(plain)
+    if not spoilt.any():
+        return plain
+    rows = part[spoilt]
+    ok = torch.isfinite(rows)
+    some = ok.any(dim=1)
+    gaps = torch.where(ok, rows, torch.nan)
     if by == "mean":
-        return part.nanmean(dim=1)
-    if by == "variance":
-        mean = part.nanmean(dim=1, keepdim=True)
-        return (part - mean).square().nanmean(dim=1)
-    if by == "min":
-        return -_reduce(-part, "max")
-    filled = part.abs() if by == "magnitude" else part
-    filled = torch.where(sound, filled, -torch.inf) if not sound.all() else filled
-    return torch.where(some, filled.amax(dim=1), torch.nan)
+        again = gaps.nanmean(dim=1)
+    elif by == "variance":
+        again = (gaps - gaps.nanmean(dim=1, keepdim=True)).square().nanmean(dim=1)
+    elif by == "min":
+        again = torch.where(ok, rows, torch.inf).amin(dim=1)
+    else:
+        sizes = rows.abs() if by == "magnitude" else rows
+        again = torch.where(ok, sizes, -torch.inf).amax(dim=1)
+    plain[spoilt] = torch.where(some, again, torch.nan)
+    return plain
 
 
 def ordered(numbers: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:

@@ -88,8 +88,8 @@ class TokensView(View, bundle="tokens"):
         mode: str = "current",
         theme: str = "auto",
     ) -> None:
-        self._shown = result.channel(_best(result, by) if channel is None else channel)
         self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._shown = result.channel(self._best(result, by) if channel is None else channel)
         state = {
             "channel": self._shown,
             "layout": one_of("layout", layout, LAYOUTS),
@@ -231,6 +231,17 @@ class TokensView(View, bundle="tokens"):
         )
         return one.frame()
 
+    def _best(self, result: TokensResult, by: str) -> int:
+        """Return the channel that a reader wants to see first."""
+        if result.targets is not None:
+            return len(result.targets) - 1
+        if len(result.channels) <= LISTED or by not in MEASURES:
+            return 0
+        how: By = "max" if by == "token" else by  # type: ignore[assignment]
+        numbers = measured(result.arrays["values"], how)
+        self._cache[(0, "current", how, 0)] = numbers
+        return int(ordered(numbers)[0])
+
     def _range(self, mode: str) -> list[float]:
         def find() -> list[float]:
             low, high = self._measured(mode, "min", 0), self._measured(mode, "max", 0)
@@ -275,12 +286,3 @@ class TokensView(View, bundle="tokens"):
             while len(self._cache) > 24:
                 self._cache.popitem(last=False)
         return self._cache[key]
-
-
-def _best(result: TokensResult, by: str) -> int:
-    """Return the channel that a reader wants to see first."""
-    if result.targets is not None:
-        return len(result.targets) - 1
-    if len(result.channels) <= LISTED:
-        return 0
-    return int(ordered(measured(result.arrays["values"], "max" if by == "token" else by))[0])  # type: ignore[arg-type]
