@@ -63,6 +63,8 @@ class Intervention:
             raise InterventionError(f"site is the name of an activation, not {self.site!r}")
         if not isinstance(self.label, str):
             raise InterventionError(f"label is a text, not {self.label!r}")
+        # One line: it stands in comments of exported code.
+        object.__setattr__(self, "label", " ".join(self.label.split())[:80])
 
     @property
     def target(self) -> tuple[Any, ...]:

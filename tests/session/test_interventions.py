@@ -273,6 +273,10 @@ def test_a_slide_is_one_step_of_undo_and_a_name_changes_nothing(live, monkeypatc
         live.undo()
         found.append([i.factor for i in live.interventions])
     assert found == [[0.1], [0.2], [1.0], []]
+    live.scale("mlp_out", 1.0, layer=1)
+    live.interventions.change(0, label="x\r\nimport os\u2028 y")
+    assert live.interventions[0].label == "x import os y"
+    assert "\nimport os" not in live.code(live.prompt(IDS))
     with pytest.raises(InterventionError, match="finite"):
         live.interventions.change(live.scale("z", 1, layer=0), factor=float("nan"))
     with pytest.raises(InterventionError, match="no such setting"):
