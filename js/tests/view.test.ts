@@ -114,6 +114,30 @@ describe("state", () => {
   });
 });
 
+describe("a kernel that goes", () => {
+  it("is noticed at once where the host knows it, and no longer listened to at the end", () => {
+    const model = new FakeModel({ spec: SPEC, state: {}, status: { phase: "live" } });
+    const heard = new Set<(kernel: unknown, status: string) => void>();
+    const statusChanged = {
+      connect: (call: any) => heard.add(call),
+      disconnect: (call: any) => heard.delete(call),
+    };
+    Object.assign(model, { widget_manager: { kernel: { statusChanged } } });
+    const el = document.body.appendChild(document.createElement("div"));
+    const life = new AbortController();
+    defineView("probe", () => undefined).render({ model, el, signal: life.signal });
+    const say = (status: string) => {
+      for (const call of heard) call({}, status);
+    };
+    say("busy");
+    expect(el.querySelector(".iw-note-warning")).toBeNull();
+    say("restarting");
+    expect(el.querySelector(".iw-note-warning")!.textContent).toContain("kernel is gone");
+    life.abort();
+    expect(heard.size).toBe(0);
+  });
+});
+
 describe("what Python says", () => {
   it("about progress and errors is shown, and an error can be tried again", async () => {
     const { el, model } = show(() => undefined);

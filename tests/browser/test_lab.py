@@ -238,7 +238,30 @@ def test_clearing_an_output_leaves_the_other_copy_alive(lesson):
     ablate(lesson.view(ATTENTION))
     wait_until(lesson, f"attention.revision > {before}")
     lesson.view(ATTENTION).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
+    spoken = lesson.view(ATTENTION).locator("[aria-live=polite].iw-sr")
+    lesson.page.wait_for_function(
+        "e => /head 1.2 ablated, logit difference .+ to /.test(e.textContent)",
+        arg=spoken.element_handle(),
+    )
     assert lesson.page.complaints == []
+
+
+def test_a_view_whose_output_was_cleared_runs_when_it_is_shown_again(lesson):
+    before = ask(lesson, "stream.revision")
+    lesson.page.evaluate(
+        "index => window.jupyterapp.shell.currentWidget.content.widgets[index]"
+        ".model.sharedModel.setOutputs([])",
+        STREAM,
+    )
+    wait_until(lesson, "not stream.is_shown")
+    lesson.kernel("session.reset(); session.ablate('z', layer=1, head=2)")
+    wait_until(lesson, "lens.changed")
+    assert ask(lesson, "stream.revision") == before
+    lesson.page.evaluate(
+        "i => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i; }", STREAM
+    )
+    lesson.command("notebook:run-cell")
+    wait_until(lesson, f"stream.revision > {before} and stream.is_shown")
 
 
 def test_a_cell_that_is_run_again_shows_what_is_so_now(lesson):
@@ -280,8 +303,8 @@ def test_after_a_kernel_restart_the_view_stays_readable_and_says_that_the_kernel
     lesson.page.evaluate(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
     )
+    view.get_by_text("The kernel is gone").first.wait_for()
     lesson.wait_idle()
     assert view.get_by_role("gridcell", name="head 2.3").is_visible()
     view.get_by_role("button", name="Ablate head").click()
-    view.get_by_text("The kernel is gone").first.wait_for()
     assert view.get_by_role("gridcell", name="head 2.3").is_visible()

@@ -1,4 +1,5 @@
 // What a view has to know of the notebook around it.
+import type { Model } from "./wire.js";
 
 /**
  * JupyterLab listens to keys before any element does. While the focus is inside the view, plain
@@ -17,8 +18,15 @@ export function keepKeys(el: HTMLElement, signal: AbortSignal): void {
   window.addEventListener("keydown", listen, { capture: true, signal });
 }
 
+const GONE = new Set(["restarting", "autorestarting", "terminating", "dead"]);
+
 /** Calls back when the notebook says that the widget lost its kernel. */
-export function watchKernel(el: HTMLElement, gone: () => void, signal: AbortSignal): void {
+export function watchKernel(
+  model: Model,
+  el: Element,
+  gone: () => void,
+  signal: AbortSignal,
+): void {
   const check = () => {
     if (el.closest(".jupyter-widgets-disconnected")) gone();
   };
@@ -28,5 +36,14 @@ export function watchKernel(el: HTMLElement, gone: () => void, signal: AbortSign
     observer.observe(node, { attributes: true, attributeFilter: ["class"] });
   }
   check();
-  signal.addEventListener("abort", () => observer.disconnect());
+  // JupyterLab's widget manager knows its kernel; other hosts have none there.
+  const { statusChanged } = model.widget_manager?.kernel ?? {};
+  const heard = (_kernel: unknown, status: string) => {
+    if (GONE.has(status)) gone();
+  };
+  statusChanged?.connect?.(heard);
+  signal.addEventListener("abort", () => {
+    observer.disconnect();
+    statusChanged?.disconnect?.(heard);
+  });
 }

@@ -395,7 +395,7 @@ export class View {
     describe();
     this.showStatus();
     this.addModes();
-    watchKernel(this.el, () => this.kernelGone(), this.signal);
+    watchKernel(this.model, this.el, () => this.kernelGone(), this.signal);
     keepKeys(this.el, this.signal);
     this.selection.connect(this.model.get("selection") ?? "", this.host).catch(() => undefined);
   }

@@ -15,6 +15,8 @@ export interface Model {
   send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void;
   on(event: string, callback: (...args: any[]) => void): void;
   off(event?: string | null, callback?: ((...args: any[]) => void) | null): void;
+  /** The host's own; JupyterLab's knows the kernel. */
+  widget_manager?: any;
 }
 
 /** A C-ordered array. `data` holds the real numbers, scale and offset applied. */
