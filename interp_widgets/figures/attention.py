@@ -21,8 +21,8 @@ from interp_widgets.results.attention import HEAD_SCORES, QUICK, AttentionResult
 from interp_widgets.results.attention_math import pooled_part
 from interp_widgets.results.base import to_numpy
 
-THUMB = 48
-"""Side, in cells, of a small multiple; longer patterns are pooled to it."""
+THUMB = 64
+"""Longest side, in cells, of a small multiple; longer patterns are pooled to it."""
 
 CELLS = 512
 """Side, in cells, of a large pattern; longer ones are pooled to it."""
@@ -341,11 +341,16 @@ def _grid(
 ) -> matplotlib.figure.Figure:
     layers, heads = result.n_layers, result.n_heads
     count = max(result.n_queries, result.positions)
-    size = min(THUMB, count)
+    pool = 1
+    while count / pool > THUMB:
+        pool *= 2
     if result.quick:
-        thumbs = to_numpy(result.overview(size)).astype(np.float64)
+        thumbs = np.stack(
+            [[_thumb(result, a, h, pool) for h in range(heads)] for a in result.layers]
+        )
     else:
-        thumbs = to_numpy(np.stack([to_numpy(result.sketch(a, THUMB)) for a in result.layers]))
+        thumbs = np.stack([to_numpy(result.sketch(a, THUMB)) for a in result.layers])
+    size = max(thumbs.shape[2:])
     tall, wide = thumbs.shape[2:]
     if sort != "layer":
         thumbs, names = _sorted(result, thumbs, sort, notes)
@@ -406,9 +411,17 @@ def _grid(
     if not result.quick:
         notes.append(f"Patterns of {count} tokens: a row is one query, a cell its largest weight")
     elif size < count:
-        notes.append(f"Patterns of {count} tokens are max-pooled to {size} × {size}")
+        notes.append(f"Patterns of {count} tokens are max-pooled, {pool} × {pool} to a cell")
     add_colorbar(ax, artist, style, "attention")
     return figure
+
+
+def _thumb(result: AttentionResult, layer: int, head: int, pool: int) -> np.ndarray:
+    def part(rows: range | Sequence[int], cols: range) -> Any:
+        return result.queries(layer, head, rows, slice(cols.start, cols.stop))
+
+    rows, cols = range(result.n_queries), range(result.positions)
+    return to_numpy(pooled_part(part, rows, cols, pool, "max"))
 
 
 def _sorted(

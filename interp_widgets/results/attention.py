@@ -33,6 +33,9 @@ QUICK = 30_000_000
 
 Pool = Literal["max", "mean"]
 
+FEW = 64
+"""Heads whose scores stand in the text beside a view; of more, `frame()` has them."""
+
 
 @dataclass(frozen=True)
 class Product:
@@ -546,12 +549,13 @@ class AttentionResult(Result):
         return attention_tables.at(self, selection)
 
     def text(self) -> str:
-        """Name the strongest head of each kind, where that is quick to find."""
+        """Name the strongest head of each kind; of many heads only say what there is."""
         return "\n".join([self.alt_text(), f"Patterns: {self.source}.", *self._strongest()])
 
     def _strongest(self) -> list[str]:
         lines = []
-        for name, meaning in HEAD_SCORES.items() if self.quick else ():
+        few = self.quick and self.n_layers * self.n_heads <= FEW
+        for name, meaning in HEAD_SCORES.items() if few else ():
             values = self.head_score(name)
             if name == "entropy" or np.isnan(values).all():
                 continue
