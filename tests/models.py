@@ -9,6 +9,15 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from interp_widgets.session.session import Session
 
+BYTES = {
+    "vocab_size": 270,
+    "n_positions": 20,
+    "n_layer": 2,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+"""Settings of a model for the tokenizer of bytes (tests/session/test_prompts.py)."""
+
 
 def tiny_gpt2(seed: int = 0, **settings: Any) -> GPT2LMHeadModel:
     """A GPT-2 with 3 layers of 2 heads, width 16, vocabulary 40 and 24 positions."""

@@ -11,10 +11,9 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
 import interp_widgets as iw
+from tests.models import BYTES, tiny_gpt2
 from tests.session.test_prompts import tokenizer
 
 PAGES = Path(__file__).parents[1] / "docs" / "errors"
@@ -34,17 +33,7 @@ _count = itertools.count()
 @pytest.fixture
 def scope(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=270,
-        n_positions=20,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    model, words = GPT2LMHeadModel(config), tokenizer("bytes")
+    model, words = tiny_gpt2(**BYTES), tokenizer("bytes")
     session = iw.Session(model, tokenizer=words)
     return {
         "iw": iw,

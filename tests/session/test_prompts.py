@@ -10,6 +10,7 @@ import torch
 from interp_widgets.session.errors import PromptError
 from interp_widgets.session.session import Session
 from tests.families import build
+from tests.models import BYTES, tiny_gpt2
 
 
 def tokenizer(kind: str):
@@ -54,18 +55,7 @@ def tokenizer(kind: str):
 
 @pytest.fixture(scope="module")
 def gpt2():
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=270,
-        n_positions=20,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    return Session(GPT2LMHeadModel(config), tokenizer=tokenizer("bytes"))
+    return Session(tiny_gpt2(**BYTES), tokenizer=tokenizer("bytes"))
 
 
 @pytest.fixture(scope="module")

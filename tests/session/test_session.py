@@ -17,6 +17,7 @@ from interp_widgets.session.interventions import Ablate, Patch
 from interp_widgets.session.session import Session
 from interp_widgets.session.sites import SiteError
 from tests.families import FAMILIES, build, inputs
+from tests.models import BYTES, tiny_gpt2
 from tests.session.test_prompts import tokenizer
 
 IDS = [3, 14, 15, 9, 26, 5, 35]
@@ -65,18 +66,7 @@ def test_a_saved_folder_opens_by_its_path_and_says_nothing_of_it(tmp_path):
 
 
 def test_a_folder_with_a_tokenizer_reads_text(tmp_path):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    config = GPT2Config(
-        vocab_size=270,
-        n_positions=20,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    tiny_gpt2(**BYTES).save_pretrained(tmp_path)
     tokenizer("bytes").save_pretrained(tmp_path)
     live = Session(tmp_path, dtype="bfloat16")
     assert live.prompt("an John").tokens == ("an", " John")
@@ -94,20 +84,10 @@ def test_an_nnsight_model_is_taken_as_it_is():
 
 def test_a_transformers_wrapper_of_nnsight_brings_its_tokenizer_and_pads_as_we_do():
     from nnsight.modeling.transformers import TransformersModel
-    from transformers import GPT2Config, GPT2LMHeadModel
 
-    config = GPT2Config(
-        vocab_size=270,
-        n_positions=20,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
     words = tokenizer("bytes")
     words.pad_token = words.eos_token = "!"
-    model = TransformersModel(GPT2LMHeadModel(config), tokenizer=words)
+    model = TransformersModel(tiny_gpt2(**BYTES), tokenizer=words)
     live = Session(model)
     batch = live.prompts(["an John", "ananan Mary"])
     together = live.capture(batch, "logits")["logits"]
@@ -116,19 +96,7 @@ def test_a_transformers_wrapper_of_nnsight_brings_its_tokenizer_and_pads_as_we_d
 
 
 def test_interventions_travel_to_a_simulated_server(tmp_path):
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=270,
-        n_positions=20,
-        n_embd=16,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    tiny_gpt2(**BYTES).save_pretrained(tmp_path)
     words = tokenizer("bytes")
     words.pad_token = words.eos_token = "!"
     words.save_pretrained(tmp_path)
