@@ -2,7 +2,9 @@
 import type { Model } from "./wire.js";
 
 /**
- * JupyterLab listens to keys before any element does. While the focus is inside the view, plain
+ * JupyterLab listens to keys before any element does, and looks upwards from the focused element
+ * for the one that asks it not to: it must be that element itself, because most of its shortcuts
+ * match there already. While the focus is inside the view, plain
  * keys belong to the view and chords such as Shift+Enter or Ctrl+S to the notebook. All keys are
  * the notebook's again when the view itself has the focus, as it has after Escape.
  */
@@ -11,9 +13,10 @@ export function keepKeys(el: HTMLElement, signal: AbortSignal): void {
     if (!event.composedPath().includes(el)) return;
     const chord = event.ctrlKey || event.metaKey || event.altKey;
     const runs = event.shiftKey && event.key === "Enter";
-    const inside = event.composedPath()[0] !== el;
+    const target = event.composedPath()[0] as Element;
+    const inside = target !== el;
     const own = inside && (!chord || ["Home", "End"].includes(event.key)) && !runs;
-    el.toggleAttribute("data-lm-suppress-shortcuts", own);
+    for (const node of [el, target]) node.toggleAttribute("data-lm-suppress-shortcuts", own);
   };
   window.addEventListener("keydown", listen, { capture: true, signal });
 }
