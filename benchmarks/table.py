@@ -41,7 +41,8 @@ def paired(
 
 
 def show(row: Row) -> None:
-    reference = "failed" if row.reference is None else f"{row.reference:.4g}"
+    failed = "failed" if row.against else ""
+    reference = failed if row.reference is None else f"{row.reference:.4g}"
     ratio = "" if row.ratio is None else f"{row.ratio:.3g}×"
     print(
         f"{row.name:<46} {row.ours:>10.4g} {reference:>10} {ratio:>9}  "

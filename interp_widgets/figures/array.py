@@ -89,7 +89,7 @@ def draw(
     values = plane(result.values, names, rows or "", cols or "", fixed)
     if rows is None or cols is None:
         return _line(result, style, to_numpy(values)[0].astype(np.float64), cols or rows or "")
-    whole = result.range if scale == "all" else Range.of(values)
+    whole = result.range if scale == "all" or not fixed else Range.of(values)
     top, left = (_span(w, n) for w, n in zip(window or (None, None), values.shape, strict=True))
     shown = values[top, left]
     mask = None

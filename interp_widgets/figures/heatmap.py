@@ -19,6 +19,8 @@ from interp_widgets.results.planes import pooled
 
 VECTOR_CELLS = 10_000
 """Up to this many cells are vector shapes; more are one embedded image."""
+DOTS, DOTS_SCREEN = 300, 50
+"""Dots per inch that larger arrays are pooled to, on paper and in the picture beside a view."""
 GLYPH_CELLS = 600
 """Up to this many cells carry a minus sign; more are hatched where negative."""
 
@@ -58,7 +60,7 @@ def draw_heatmap(
     notes = notes if notes is not None else []
     box = ax.get_position()
     width_in = style.width * max(box.width, 0.05)
-    most = int(width_in * (100 if style.screen else 300))
+    most = int(width_in * (DOTS_SCREEN if style.screen else DOTS))
     n_rows, n_cols = values.shape
     if max(values.shape) > 2 * most:
         steps = -(-n_rows // most), -(-n_cols // most)
@@ -98,6 +100,8 @@ def draw_heatmap(
     if not pooled_away:
         _mark_nonfinite(ax, values, style, notes, mask)
         _mark_beyond(ax, values, (low, high), notes)
+    if pooled_away and style.screen:
+        marks = False
     if marks and signed and (values < 0).any() and low < 0 < high:
         _mark_negative(ax, values, high, style, notes, (n_rows, n_cols), corner=marks == "corner")
     _ticks(ax, style, rows, cols, (n_rows, n_cols))

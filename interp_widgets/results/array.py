@@ -70,6 +70,7 @@ class ArrayResult(Result):
                 raise ValueError(f"{len(names)} labels for dim {dim!r} of size {size}")
         self.meta["dims"] = list(dims)
         self._range: Range | None = None
+        self._ends: list[tuple[str, float, int | None]] | None = None
         mask = self.arrays.get("mask")
         if mask is not None:
             pairs = zip(tuple(mask.shape), tuple(values.shape), strict=False)
@@ -169,8 +170,8 @@ class ArrayResult(Result):
         """
         sizes = list(self.sizes.values())
         shown = [i for i, dim in enumerate(self.dims) if dim in (rows, cols)]
-        given = cells if isinstance(cells, list | tuple) else to_numpy(cells)
-        if len(given) and np.asarray(given).dtype == np.bool_:
+        given = cells if isinstance(cells, list | tuple) else to_numpy(cells).tolist()
+        if _truth(given):
             mask = np.asarray(given)
             if list(mask.shape) not in (sizes, [sizes[i] for i in shown]):
                 raise ValueError(f"a mask of shape {mask.shape} does not fit {self.sizes}")
@@ -273,8 +274,10 @@ class ArrayResult(Result):
         lines = [f"{self.title}: {self.quantity}, {names} = {numbers}"]
         size = math.prod(self.sizes.values())
         bad = found.nan + found.inf + found.minus_inf
-        for word, value in (("largest", found.high), ("smallest", found.low)):
-            flat = position_of(self.values, value) if size > bad else None
+        if self._ends is None:
+            ends = (("largest", found.high), ("smallest", found.low)) if size > bad else ()
+            self._ends = [(word, value, position_of(self.values, value)) for word, value in ends]
+        for word, value, flat in self._ends:
             if flat is None:
                 continue
             at = np.unravel_index(flat, tuple(self.values.shape))
@@ -297,3 +300,10 @@ class ArrayResult(Result):
             return 0
         own = sum(int(chunk.sum()) for chunk in chunks(tensor_of(mask)))
         return own * math.prod(self.sizes.values()) // max(1, math.prod(mask.shape))
+
+
+def _truth(nested: Any) -> bool:
+    """Whether nested lists hold truth values."""
+    while isinstance(nested, list | tuple) and nested:
+        nested = nested[0]
+    return isinstance(nested, bool | np.bool_)

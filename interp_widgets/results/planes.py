@@ -151,12 +151,16 @@ class Range:
 
 
 def position_of(values: Any, value: float) -> int | None:
-    """Return the flat index of the first entry that equals ``value``."""
+    """Return the flat index of the first entry that is ``value``, one of the extremes."""
+    import torch
+
     start = 0
     for chunk in chunks(tensor_of(values)):
-        hit = (chunk == value).nonzero()
-        if len(hit):
-            return start + int(hit[0])
+        ends = [float(end) for end in torch.aminmax(chunk)]
+        if value in ends or not np.isfinite(ends).all():  # else it cannot be here
+            hit = (chunk == value).nonzero()
+            if len(hit):
+                return start + int(hit[0])
         start += chunk.shape[0]
     return None
 

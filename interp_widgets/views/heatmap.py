@@ -10,7 +10,7 @@ import numpy as np
 
 from interp_widgets.results.array import FIELDS, ArrayResult
 from interp_widgets.results.base import to_numpy
-from interp_widgets.results.planes import Pool, Reduction, plane
+from interp_widgets.results.planes import Pool, Range, Reduction, plane
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import MODES, one_of
 from interp_widgets.views.planes import EXPORT_BYTES, TILE, PlaneView, minus, tile_requests
@@ -208,6 +208,12 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             return minus(self.current.values, self.base.values)
         result: ArrayResult = self.pick(str(payload.get("mode")))
         return result.arrays["values"]
+
+    def measure(self, values: Any, payload: dict[str, Any]) -> Range:
+        """Measure an array once for text, figure and view."""
+        result: ArrayResult = self.pick(str(payload.get("mode")))
+        known = payload.get("mode") != "difference" and len(result.dims) <= 2
+        return result.range if known else super().measure(values, payload)
 
     def on_cell(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the exact value, and the labels that are too many to travel."""

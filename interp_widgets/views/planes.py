@@ -112,7 +112,7 @@ class PlaneView(View):
         key = ("all", self.revision, payload.get("mode")) if whole else self._plane_key(payload)
         found = self._ranges.get(key)
         if found is None:
-            found = Range.of(self.whole(payload) if whole else values)
+            found = self.measure(self.whole(payload) if whole else values, payload)
             mask = self.plane_mask(payload)
             masked = int(tensor_of(to_numpy(mask)).sum()) if mask is not None and not whole else 0
             self._ranges[key] = found
@@ -126,6 +126,10 @@ class PlaneView(View):
             "masked": masked,
             "signed": signed,
         }
+
+    def measure(self, values: Any, _payload: dict[str, Any]) -> Range:
+        """Return the range of a plane or of the whole; a subclass may know it already."""
+        return Range.of(values)
 
     def _plane_key(self, payload: dict[str, Any]) -> tuple[Any, ...]:
         at = tuple(sorted((payload.get("at") or {}).items()))

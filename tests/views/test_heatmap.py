@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import interp_widgets as iw
 from interp_widgets.results.array import ArrayResult
-from interp_widgets.results.planes import Range, plane, pooled
+from interp_widgets.results.planes import Pyramid, Range, plane, pooled
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.heatmap import HeatmapView
 from interp_widgets.views.wire import unpack
@@ -230,3 +231,156 @@ def test_planes_of_tensors_are_views_not_copies():
     values[1, 2, 3] = 9
     assert piece.shape == (5, 3)
     assert piece[3, 1] == 9
+
+
+def brush(view, row, col):
+    rows, cols = view.state["rows"], view.state["cols"]
+    view.state = {**view.state, "brush": {"rows": rows, "cols": cols, "row": row, "col": col}}
+
+
+def test_a_brushed_rectangle_is_read_in_python(z):
+    assert z.brushed == {}
+    assert z.brushed_frame().empty
+    brush(z, [1, 3], [2, 5])
+    assert z.brushed == {
+        "layer": ["2"],
+        "position": [" Mary", "<script>"],
+        "head": ["1"],
+        "d_head": ["2", "3", "4"],
+    }
+    frame = z.brushed_frame()
+    assert frame.position_label.tolist()[:4] == [" Mary"] * 3 + ["<script>"]
+    inside = z.current.sel(layer=2, head=1)[1:3, 2:5]
+    np.testing.assert_array_equal(frame.value.to_numpy().reshape(2, 3), inside)
+    payload = {k: z.state[k] for k in ("rows", "cols", "at", "mode")}
+    facts = z.answer("brush", {**payload, "brush_rows": [1, 3], "brush_cols": [2, 5]})
+    assert facts["count"] == facts["finite"] == 6
+    assert facts["mean"] == pytest.approx(inside.mean(), rel=1e-5)
+    assert (facts["low"], facts["high"]) == (inside.min(), inside.max())
+    z.state = {**z.state, "rows": "head", "cols": "layer", "at": {"position": 0, "d_head": 0}}
+    assert z.brushed == {}
+
+
+def test_a_brush_over_nothing_but_nan_has_no_mean():
+    view = HeatmapView(array(np.full((2, 3), np.nan), "a", "b"))
+    found = view.answer(
+        "brush", {"rows": "a", "cols": "b", "brush_rows": [0, 2], "brush_cols": [0, 3]}
+    )
+    assert found == {"count": 6, "finite": 0, "mean": None, "low": None, "high": None}
+    view.close()
+
+
+def test_cells_are_outlined_by_index_by_slice_or_by_mask(z):
+    z.outline = [(2, 1), (0, 1, 1, 3)]
+    assert z.outline == [(None, 2, None, 1), (0, 1, 1, 3)]
+    z.outline = z.current.numpy("values") > 1.5
+    assert len(z.outline) == int((z.current.numpy("values") > 1.5).sum())
+    with pytest.raises(ValueError, match="one index for each of layer, position, head, d_head"):
+        z.outline = [(1, 2, 3)]
+    with pytest.raises(IndexError, match="position 9 is out of range"):
+        z.outline = [(9, 0)]
+    with pytest.raises(ValueError, match="6,400 outlined cells: give at most 5,000"):
+        HeatmapView(array(np.ones((80, 80)), "a", "b"), outline=np.ones((80, 80), bool))
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "min", "norm"])
+def test_bars_are_what_numpy_reduces_with_nan_left_out(how, monkeypatch):
+    values = np.random.default_rng(0).standard_normal((37, 23)).astype("f4")
+    values[3, 4], values[5] = np.nan, np.nan
+    monkeypatch.setattr("interp_widgets.results.planes.CHUNK", 400)
+    reduce = {
+        "mean": np.nanmean,
+        "max": np.nanmax,
+        "min": np.nanmin,
+        "norm": lambda x, axis: np.sqrt(np.nansum(x**2, axis)),
+    }[how]
+    for shown in (torch.tensor(values), torch.tensor(values.T.copy()).T):
+        view = HeatmapView(array(shown, "a", "b"), bars=how)
+        found = view.answer("bars", {"rows": "a", "cols": "b", "how": how})
+        good = np.delete(values, 5, 0)
+        rows = np.insert(reduce(good, axis=1), 5, np.nan)
+        np.testing.assert_allclose(found["rows"].values, rows, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found["cols"].values, reduce(good, axis=0), rtol=1e-5, atol=1e-6)
+        view.close()
+
+
+@pytest.mark.parametrize("how", ["max", "mean"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_tiles_of_a_pyramid_are_pooled_from_the_plane(how, turned, monkeypatch):
+    monkeypatch.setattr("interp_widgets.results.planes.FINEST", 16)
+    values = torch.randn(61, 47, generator=torch.Generator().manual_seed(0))
+    values[7, 9], values[0:4, 0:4] = torch.inf, torch.nan
+    values = values.T if turned else values
+    pyramid = Pyramid(values, how, signed=True)
+    assert pyramid.steps == (4, 4)
+    got = pyramid.tile((0, 40), (8, 40), 8, 4)
+    want = pooled(values[0:40, 8:40], 8, 4, how, signed=True)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+    assert 0 < pyramid.nbytes < values.numel() * 4
+    assert np.isnan(pyramid.tile((0, 4), (0, 4), 4, 4)).all()
+
+
+def test_a_large_array_moves_little_and_keeps_little():
+    values = torch.randn(8192, 2048)
+    view = HeatmapView(array(values, "position", "d_mlp", signed=True))
+    tiles = [
+        tile(view, row=r, col=c, row_step=16, col_step=2)["values"]
+        for r in (0, 1)
+        for c in range(4)
+    ]
+    assert sum(t.nbytes for t in tiles) <= 2e6
+    block = values[:16, :2].reshape(-1)
+    assert tiles[0][0, 0] == pytest.approx(float(block[block.abs().argmax()]), rel=1e-3)
+    assert sum(p.nbytes for p in view._pyramids.values()) < 40e6
+    exact = view.answer("cell", {"rows": "position", "cols": "d_mlp", "row": 5000, "col": 1999})
+    assert exact["value"] == float(values[5000, 1999])
+    view.close()
+    assert not view._pyramids
+
+
+def test_masked_cells_travel_apart_from_nan():
+    values = np.arange(12.0).reshape(3, 4)
+    values[0, 0] = np.nan
+    result = iw.show(values, dims=("layer", "head"), mask=[[0, 0, 0, 1]] * 3)
+    view = HeatmapView(result)
+    found = tile(view)
+    assert (found["range"]["nan"], found["range"]["masked"]) == (1, 3)
+    np.testing.assert_array_equal(found["mask"][:, 3], [1, 1, 1])
+    figure = view.figure()
+    assert "3 cells are masked (·) and 1 cell is not a number (×)" in figure.caption
+    view.close()
+
+
+def test_the_figure_shows_what_the_view_shows(z):
+    z.state = {**z.state, "window": {"row": [0.4, 2.2], "col": [1, 4]}, "bars": "max"}
+    z.outline = [(1, 1)]
+    caption = z.figure("icml").caption
+    assert "position 0 to 2 and d_head 1 to 3 of 4 × 5" in caption
+    assert "Layer 2 of 3" in caption
+    assert "Bars: max" in caption
+    ask(z, "intervene", {"kind": "ablate", "site": "z", "layer": 2, "head": [1]})
+    z.session.step()
+    assert z.current is not z.base
+    z.state = {**z.state, "mode": "difference"}
+    assert "current − base" in z.figure().caption
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((3, 4), np.nan),
+        np.full((2, 5), 7.0),
+        np.zeros((2, 3), dtype=bool),
+        np.arange(6, dtype=np.int64).reshape(1, 6),
+        np.sin(np.arange(100_000.0)),
+        np.array([[np.inf, -np.inf, 1.0]]),
+    ],
+    ids=["all nan", "constant", "bool", "one row", "100,000 columns", "infinite"],
+)
+def test_unusual_arrays_open_draw_and_export(values):
+    dims = ["a", "b"][: values.ndim]
+    view = iw.show(values, dims=dims, title="odd").view(bars="mean")
+    assert view.figure().png()
+    assert "odd" in view.current.text()
+    assert "odd" in view.to_html()
+    view.close()
