@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import interp_widgets as iw
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.concepts import ConceptResult
 from interp_widgets.results.graph import Graph
@@ -162,3 +165,69 @@ def test_a_module_tree_opens_and_closes(offline, tmp_path):
     assert names.all_inner_texts() == ["net", "0", "fc", "1 … 3"]
     page.locator("[role=treeitem]").nth(3).click()
     assert names.all_inner_texts() == ["net", "0", "fc", "1 … 3", "1", "2", "3"]
+
+
+def test_nodes_are_grouped_by_a_loop_folded_and_moved_by_the_mouse(offline, tmp_path):
+    view = CircuitView(circuit(), layout="packed")
+    to_html(view, tmp_path / "circuit.html")
+    view.close()
+    page = offline(tmp_path / "circuit.html")
+    page.wait_for_selector("[data-node]")
+    box = {n: page.locator(f"[data-node='{n}'] .iw-node-box").bounding_box() for n in shown(page)}
+    low, high = box["a1.h3"], box["m4"]
+    page.get_by_role("button", name="Select", exact=True).click()
+    left, right = min(low["x"], high["x"]) - 8, max(low["x"], high["x"]) + 70
+    path = [
+        (left, low["y"] + 30),
+        (right, low["y"] + 30),
+        (right, high["y"] - 8),
+        (left, high["y"] - 8),
+    ]
+    page.mouse.move(*path[0])
+    page.mouse.down()
+    for point in path[1:]:
+        page.mouse.move(*point, steps=4)
+    page.mouse.up()
+    assert page.inner_text(".iw-arrange").startswith("2 chosen")
+    page.get_by_role("button", name="Group…").click()
+    page.fill(".iw-arrange input", "early <img src=x>")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".iw-hull")
+    assert page.locator(".iw-stage img").count() == 0
+    page.get_by_role("button", name="Select", exact=True).click()
+    page.locator(".iw-hull-name").click()
+    page.wait_for_selector("[data-node='group:early <img src=x>']")
+    assert "m4" not in shown(page)
+    before = page.locator("[data-node='a9.h6'] .iw-node-box").bounding_box()
+    page.mouse.move(before["x"] + 6, before["y"] + 6)
+    page.mouse.down()
+    page.mouse.move(before["x"] + 96, before["y"] + 26, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    after = page.locator("[data-node='a9.h6'] .iw-node-box").bounding_box()
+    assert after["x"] - before["x"] == pytest.approx(90, abs=3)
+    assert after["y"] - before["y"] == pytest.approx(20, abs=3)
+
+
+def test_an_attribution_graph_is_pruned_read_and_shown_as_its_subgraph(offline, tmp_path):
+    graph = iw.open_graph(Path(__file__).parents[1] / "results" / "attribution_graph.json")
+    to_html(graph, tmp_path / "graph.html")
+    page = offline(tmp_path / "graph.html", viewport={"width": 1100, "height": 900})
+    page.wait_for_selector("[data-node='15_604_7']")
+    assert page.evaluate(INK) > 500
+    card = page.locator(".iw-card")
+    assert card.locator("h3").inner_text() == "say Austin"
+    page.get_by_role("button", name="say a capital, +3.50").click()
+    page.wait_for_function("document.querySelector('.iw-card h3').textContent === 'say a capital'")
+    assert "Outputs (3)" in card.inner_text()
+    page.get_by_label("Node influence, number").fill("0.3")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.iw-foot').textContent.includes('; 15 of 27')")
+    page.get_by_text("Pinned", exact=True).click()
+    page.wait_for_function("document.querySelectorAll('[data-node]').length === 7")
+    assert "group:Texas" in shown(page)
+    page.locator("[data-node='group:Texas']").click()
+    page.wait_for_function(
+        "document.querySelector(\"[data-node='group:Texas']\").textContent.includes('things')"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1100

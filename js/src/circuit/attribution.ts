@@ -58,7 +58,7 @@ export class AttributionView extends Board {
     this.share = Float32Array.from(first.share.data);
     this.controls();
     view.body.classList.add("iw-with-card");
-    const left = h("div", { class: "iw-graph-pane" }, this.bar.el, this.stage.el);
+    const left = h("div", { class: "iw-graph-pane" }, this.stage.el, this.bar.el);
     view.body.replaceChildren(left, this.card);
     this.key.replaceChildren(...attributionLegend());
     view.foot.append(this.key, this.counts);

@@ -21,6 +21,16 @@ export interface Picture {
   look: (edge: number) => Look;
 }
 
+/** The part of the world on the canvas, with room for the width of links. */
+function seen(picture: Picture): { x0: number; y0: number; x1: number; y1: number } {
+  const { view, screen } = picture;
+  const margin = Bitmap.margin(picture) + 8;
+  const [left, top] = [(-margin - view.x) / view.scale, (-margin - view.y) / view.scale];
+  const wide = (screen.width + 2 * margin) / view.scale;
+  const high = (screen.height + 2 * margin) / view.scale;
+  return { x0: left, y0: top, x1: left + wide, y1: top + high };
+}
+
 export class Bitmap {
   readonly el = h("canvas", { class: "iw-canvas", "aria-hidden": "true" });
   private frame = 0;
@@ -89,7 +99,7 @@ export class Bitmap {
     const ctx = this.begin(picture, canvas);
     if (!ctx) return;
     const { scene, paint, view, look } = picture;
-    yield* drawing(ctx, scene.strokes, paint, view, { look });
+    yield* drawing(ctx, scene.strokes, paint, view, { look, within: seen(picture) });
     this.end(picture, ctx);
   }
 

@@ -70,7 +70,7 @@ export abstract class Board implements BoardKeys {
     });
     const make = (label: string, icon: string, call: () => void) => button(label, call, { icon });
     this.stage.el.append(zoomButtons(this.stage, make));
-    view.body.append(this.bar.el, this.stage.el);
+    view.body.append(this.stage.el, this.bar.el); // below, so that nothing moves under the pointer
     const keys = (event: KeyboardEvent) => boardKey(this, event);
     this.stage.el.addEventListener("keydown", keys, { signal });
     view.onTheme(() => this.colours());

@@ -32,7 +32,9 @@ export const lineScale = (scale: number): number => Math.sqrt(scale) / scale;
 export function opacity(width: number, drawn: number): number {
   const crowd = Math.min(1, Math.max(0, Math.log10(Math.max(drawn, 100) / 100) / 2));
   const strong = Math.min(1, (width - 0.5) / 2);
-  return 0.9 - (1 - strong) * (0.25 + 0.53 * crowd);
+  const thin = 0.65 - 0.53 * crowd;
+  const mass = drawn > 10_000 ? Math.sqrt(10_000 / drawn) : 1;
+  return thin * mass + strong * (0.9 - thin * mass);
 }
 
 export function place(ctx: CanvasRenderingContext2D, view: Viewport, ratio: number): void {
@@ -57,7 +59,15 @@ export interface DrawOptions {
   solid?: boolean;
   /** Only the strongest. */
   draft?: boolean;
+  /** What of the world can be seen; links outside of it are left out. */
+  within?: { x0: number; y0: number; x1: number; y1: number };
 }
+
+const outside = (s: Strokes, i: number, w: NonNullable<DrawOptions["within"]>): boolean =>
+  (s.x0[i]! < w.x0 && s.x1[i]! < w.x0) ||
+  (s.x0[i]! > w.x1 && s.x1[i]! > w.x1) ||
+  (s.y0[i]! < w.y0 && s.y1[i]! < w.y0) ||
+  (s.y0[i]! > w.y1 && s.y1[i]! > w.y1);
 
 /** Draws links; the generator yields every few, so that the caller may stop for a frame. */
 export function* drawing(
@@ -67,7 +77,7 @@ export function* drawing(
   view: Viewport,
   options: DrawOptions = {},
 ): Generator<void> {
-  const { only, look, solid = false, draft = false } = options;
+  const { only, look, solid = false, draft = false, within } = options;
   const scaled = lineScale(view.scale);
   const count = only ? only.length : strokes.edge.length;
   let style = "";
@@ -75,7 +85,9 @@ export function* drawing(
   let thick = -1;
   ctx.lineCap = "butt";
   for (let n = draft ? Math.max(0, count - DRAFT) : 0; n < count; n++) {
+    if (n % EVERY === EVERY - 1) yield;
     const i = only ? only[n]! : n;
+    if (within && outside(strokes, i, within)) continue;
     const how = look ? look(strokes.edge[i]!) : "";
     const negative = strokes.negative[i] === 1;
     const width = how === "cut" || how === "miss" ? 1.5 : how ? 1 : strokes.width[i]!;
@@ -104,7 +116,6 @@ export function* drawing(
     ctx.moveTo(strokes.x0[i]!, y0);
     ctx.bezierCurveTo(strokes.x0[i]!, y0 + bend, strokes.x1[i]!, y1 - bend, strokes.x1[i]!, y1);
     ctx.stroke();
-    if (n % EVERY === EVERY - 1) yield;
   }
   ctx.globalAlpha = 1;
   ctx.setLineDash([]);
