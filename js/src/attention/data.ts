@@ -17,6 +17,9 @@ import { TILE, type Tile } from "./window.js";
 /** Requests on their way at once; the others wait here, where they can still be dropped. */
 const AT_ONCE = 2;
 
+/** Milliseconds without another move after which a window is at rest. */
+const REST = 80;
+
 export type Arrival = "tile" | "row";
 
 /** What a request says about how cells come about. */
@@ -94,6 +97,9 @@ export class Patterns {
   private tileKeys: string[] = [];
   private exactKey: string | null = null;
   private open = { layer: 0, head: 0 };
+  private asked = "";
+  private movedAt = 0;
+  private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly view: View,
@@ -119,6 +125,7 @@ export class Patterns {
     });
     this.tiles = new Tiles(load("tile"), options("tile", 64));
     this.rows = new Tiles(load("row"), options("row", 200));
+    view.signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
 
   /** A new result: everything is asked for again. */
@@ -129,6 +136,7 @@ export class Patterns {
     this.rows.clear();
     this.tileKeys = [];
     this.exactKey = null;
+    this.forget();
   }
 
   setOpen(layer: number, head: number): void {
@@ -136,6 +144,13 @@ export class Patterns {
     this.open = { layer, head };
     this.tileKeys = [];
     this.exactKey = null;
+    this.forget();
+  }
+
+  private forget(): void {
+    this.asked = "";
+    clearTimeout(this.timer);
+    this.timer = undefined;
   }
 
   get signed(): boolean {
@@ -182,8 +197,24 @@ export class Patterns {
     return undefined;
   }
 
+  /** Asks at once, but while the window keeps moving only where it comes to rest. */
   private showTiles(): void {
-    this.tiles.show(this.exactKey ? [...this.tileKeys, this.exactKey] : this.tileKeys);
+    const keys = this.exactKey ? [...this.tileKeys, this.exactKey] : this.tileKeys;
+    const name = keys.join();
+    const now = performance.now();
+    const moving = this.asked !== "" && name !== this.asked && now - this.movedAt < REST;
+    if (name !== this.asked) this.movedAt = now;
+    this.asked = name;
+    if (!moving && this.timer !== undefined && now - this.movedAt < REST) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    if (moving) this.timer = setTimeout(() => this.rest(keys), REST);
+    else this.tiles.show(keys);
+  }
+
+  private rest(keys: readonly string[]): void {
+    this.timer = undefined;
+    this.tiles.show(keys);
   }
 
   /** All weights of one query, or all that one key gets; undefined while they are under way. */
