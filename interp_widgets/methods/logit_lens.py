@@ -238,8 +238,6 @@ def _rows(session: Session) -> list[Site]:
 def _pins(session: Session, prompt: Prompt, pins: Sequence[Any] | None) -> list[list[int]]:
     if pins is None:
         return [[i] for i in (prompt.answer, prompt.foil) if i is not None]
-    if isinstance(pins, str):
-        raise ValueError(f"pins is a list of groups of tokens, such as [[{pins!r}]]")
     groups = [[p] if isinstance(p, str | int) else list(p) for p in pins]
     return [[session.token_id(token) for token in group] for group in groups if group]
 

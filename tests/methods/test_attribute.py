@@ -227,3 +227,48 @@ def test_models_without_logits_or_attention_say_so():
         iw.attribute(open_session("mamba").prompt(IDS), method="attention_rollout")
     works = iw.attribute(open_session("mamba").prompt(IDS), method="occlusion")
     assert works.values.shape == (1, 7)
+
+
+@pytest.mark.parametrize("method", ["gradient_x_input", "integrated_gradients", "occlusion"])
+def test_each_token_of_a_text_is_explained_as_if_it_were_the_answer(session, method):
+    prompt = session.prompt(IDS)
+    matrix = iw.attribute(prompt, method=method, targets=[2, 5], steps=4)
+    assert matrix.values.shape == (2, 7)
+    assert matrix.targets == [2, 5]
+    for row, at in enumerate([2, 5]):
+        one = iw.attribute(prompt, method=method, target=IDS[at], position=at - 1, steps=4)
+        torch.testing.assert_close(matrix.values[row], one.values[0])
+        assert matrix.values[row, at:].abs().max() < 1e-4  # a causal model has not read these
+    every = iw.attribute(prompt, targets="all")
+    assert every.targets == [1, 2, 3, 4, 5, 6]
+    assert every.rerun().targets == every.targets
+
+
+def test_a_foil_contrasts_two_tokens_and_the_difference_is_that_of_their_logits(session):
+    prompt = session.prompt(IDS)
+    contrast = iw.attribute(prompt, target=17, foil=8)
+    own, other = (iw.attribute(prompt, target=t) for t in (17, 8))
+    torch.testing.assert_close(contrast.values, own.values - other.values, rtol=1e-3, atol=1e-5)
+    assert contrast.meta["target"] == "logit difference of '17' over '8'"
+    assert (
+        iw.attribute(session.prompt(IDS, answer=17), foil=8).meta["target"]
+        == contrast.meta["target"]
+    )
+    share = iw.attribute(prompt, target=17, metric="log_probability")
+    assert share.quantity == "attribution in nats"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"targets": [0]}, "positions from 1 to 6"),
+        ({"targets": []}, "positions from 1 to 6"),
+        ({"targets": [7]}, "positions from 1 to 6"),
+        ({"targets": [2], "target": 3}, "either target, one token, or targets"),
+        ({"target": 8, "foil": 8}, "same token"),
+        ({"method": "attention_rollout", "foil": 8}, "no particular target"),
+    ],
+)
+def test_targets_that_cannot_be_explained_are_refused(session, arguments, why):
+    with pytest.raises(ValueError, match=why):
+        iw.attribute(session.prompt(IDS), **arguments)

@@ -7,6 +7,7 @@ import torch
 
 import interp_widgets as iw
 from interp_widgets.methods.readout import Readout
+from interp_widgets.session.errors import PromptError
 from interp_widgets.session.sites import SiteError
 from tests.methods.conftest import ANSWER, FOIL, IDS, open_session
 
@@ -167,6 +168,112 @@ def test_a_readout_that_is_not_understood_is_refused_instead_of_guessed():
         iw.logit_lens(session.prompt(IDS))
     assert iw.activations(session.prompt(IDS)).sizes["layer"] == 3
     session.close()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "bert"])
+def test_any_token_can_be_followed_whether_it_was_pinned_or_not(family):
+    session = open_session(family)
+    prompt = session.prompt(IDS)
+    lens = iw.logit_lens(prompt, k=61, pins=[[3, 17], [8]])
+    assert lens.pins == [[3, 17], [8]]
+    whole = torch.zeros(4, 7, 61).scatter_(-1, lens.arrays["ids"].long(), lens.arrays["probs"])
+    close = {"rtol": 1e-4, "atol": 1e-6}
+    torch.testing.assert_close(
+        lens.arrays["pin_probs"], whole[..., [3, 8, 17]].movedim(-1, 0), **close
+    )
+    tracked = torch.from_numpy(lens.track([40, 17, 2]))  # 40 and 2 are read off the model
+    torch.testing.assert_close(tracked, whole[..., [40, 17, 2]].movedim(-1, 0), **close)
+    group = torch.from_numpy(lens.probability([3, 17]))
+    torch.testing.assert_close(group, whole[..., [3, 17]].sum(-1), **close)
+    frame = lens.trajectory(position=-1)
+    assert len(frame) == 2 * 4
+    assert frame.probability.iloc[3] == pytest.approx(float(group[-1, -1]))
+
+
+def test_what_is_followed_later_is_read_with_the_interventions_of_the_lens(session, prompt):
+    session.ablate("mlp_out", layer=1)
+    cut = iw.logit_lens(prompt, k=61)
+    session.undo()
+    whole = torch.zeros(4, 7, 61).scatter_(-1, cut.arrays["ids"].long(), cut.arrays["probs"])
+    torch.testing.assert_close(
+        torch.from_numpy(cut.track([33]))[0], whole[..., 33], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_pins_are_the_answer_and_foil_unless_said_and_each_must_be_a_token(session, prompt):
+    assert iw.logit_lens(prompt).pins == [[ANSWER], [FOIL]]
+    assert iw.logit_lens(prompt, pins=[]).pins == []
+    assert "pin_probs" not in iw.logit_lens(prompt, pins=[]).arrays
+    with pytest.raises(TypeError, match="pins must be"):
+        iw.logit_lens(prompt, pins=" Mary")
+    with pytest.raises(PromptError):
+        iw.logit_lens(prompt, pins=[[9999]])
+
+
+def test_translators_are_added_to_the_residual_before_the_readout(session, prompt, tmp_path):
+    from safetensors.torch import save_file
+
+    draw = torch.Generator().manual_seed(0)
+    width = session.capture(prompt, "resid_pre.0")["resid_pre.0"].shape[-1]
+    pairs = [
+        (0.1 * torch.randn(width, width, generator=draw), torch.randn(width, generator=draw))
+        for _ in range(3)
+    ]
+    tuned = iw.logit_lens(prompt, k=61, translators=pairs)
+    assert tuned.title == "Tuned lens"
+    readout = Readout.of(session, prompt)
+    for row, site in enumerate(["resid_pre.0", "resid_post.0", "resid_post.1"]):
+        h = session.capture(prompt, site)[site]
+        weight, bias = pairs[row]
+        expected = readout(h + h @ weight.T + bias).log_softmax(-1).exp()
+        got = torch.zeros(7, 61).scatter_(
+            -1, tuned.arrays["ids"][row].long(), tuned.arrays["probs"][row]
+        )
+        torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-5)
+    plain = iw.logit_lens(prompt, k=61)
+    torch.testing.assert_close(tuned.arrays["probs"][-1], plain.arrays["probs"][-1])
+    zero = [(torch.zeros(width, width), torch.zeros(width))] * 3
+    same = iw.logit_lens(prompt, k=61, translators=zero)
+    torch.testing.assert_close(same.arrays["probs"], plain.arrays["probs"])
+    file = tmp_path / "lens.safetensors"
+    save_file(
+        {
+            f"{i}.{n}": t.contiguous()
+            for i, p in enumerate(pairs)
+            for n, t in zip(("weight", "bias"), p, strict=True)
+        },
+        file,
+    )
+    layers = [torch.nn.Linear(width, width) for _ in pairs]
+    for layer, (weight, bias) in zip(layers, pairs, strict=True):
+        layer.weight.data, layer.bias.data = weight, bias
+    for given in (str(file), layers):
+        again = iw.logit_lens(prompt, k=61, translators=given)
+        torch.testing.assert_close(again.arrays["probs"], tuned.arrays["probs"])
+        torch.testing.assert_close(again.rerun().arrays["probs"], tuned.arrays["probs"])
+    torch.testing.assert_close(
+        torch.from_numpy(tuned.track([5]))[0],
+        torch.zeros(4, 7, 61).scatter_(-1, tuned.arrays["ids"].long(), tuned.arrays["probs"])[
+            ..., 5
+        ],
+        rtol=1e-4,
+        atol=1e-6,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda d: [(torch.zeros(d, d), torch.zeros(d))] * 2, "2 translators for 3 rows"),
+        (lambda d: [(torch.zeros(d, 3), torch.zeros(d))] * 3, "this model needs"),
+        (lambda d: [(torch.full((d, d), torch.nan), torch.zeros(d))] * 3, "not finite"),
+        (lambda _d: [1, 2, 3], r"pair \(weight, bias\) or a linear layer, not a int"),
+    ],
+)
+def test_translators_that_do_not_fit_are_refused(prompt, session, make, why):
+    width = session.capture(prompt, "resid_pre.0")["resid_pre.0"].shape[-1]
+    with pytest.raises(ValueError, match=why):
+        iw.logit_lens(prompt, translators=make(width))
 
 
 @pytest.mark.parametrize(
