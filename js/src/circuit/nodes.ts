@@ -167,13 +167,17 @@ export class Nodes {
     const g = known?.dataset.look === look ? known : this.element(i, ports, key);
     g.dataset.look = look;
     const said = { hit: "in the reference", miss: "missed", extra: "not in the reference", "": "" };
-    const words = [ablated.has(i) ? "ablated" : "", pinned ? "pinned" : "", said[found]];
+    const words = [
+      ablated.has(i) ? "ablated" : "",
+      pinned ? "pinned" : "",
+      said[found],
+      selected ? "chosen" : "",
+    ];
     const note = noted ? `note: ${noted}` : "";
     const name = hidden
       ? `${node.members ? "group" : spokenLabel(node)}, hidden`
       : nodeName(edges, circuit, i, ...words, note);
     g.setAttribute("aria-label", name);
-    if (selected) g.setAttribute("aria-selected", "true");
     return g;
   }
 
