@@ -179,6 +179,34 @@ def test_heads_are_sorted_and_lines_drawn_by_choice(show):
     assert painted(page, ".iw-att-between canvas")
 
 
+def test_a_click_on_a_cell_multiplies_q_and_k_and_a_second_head_stands_beside(show):
+    result = attention()
+    page = show(result.view(layer=1, head=2))
+    box = page.locator(".iw-att-plot").bounding_box()
+    n = len(TOKENS)
+    page.mouse.click(box["x"] + 2.5 / n * box["width"], box["y"] + 9.5 / n * box["height"])
+    page.wait_for_selector(".iw-att-product:not([hidden]) canvas[aria-label]")
+    said = page.locator(".iw-att-sum").inner_text()
+    dot = float(said.split("scale = ")[1].split(" ")[0].replace("−", "-"))
+    assert dot == pytest.approx(result.product(1, 2, 9, 2).dot, rel=0.01)
+    page.locator(".iw-att-head").nth(1).click(modifiers=["Shift"])
+    page.wait_for_selector(".iw-att-pane >> nth=1")
+    assert "Head 0.1, beside" in page.locator(".iw-att-title").nth(1).inner_text()
+    assert painted(page, ".iw-att-cells >> nth=1")
+
+
+def test_veiled_heads_say_nothing_until_they_are_revealed(show):
+    view = attention().view(layer=1, head=2)
+    view.state = {**view.state, "predict": True, "revealed": []}
+    page = show(view)
+    page.wait_for_selector(".iw-att-veiled")
+    assert page.locator(".iw-att-veiled").count() == 6
+    assert page.locator(".iw-att-head").nth(5).get_attribute("aria-label") == "head 1.2, hidden"
+    page.get_by_text("Reveal this head").click()
+    page.wait_for_function("document.querySelectorAll('.iw-att-veiled').length === 5")
+    assert painted(page, ".iw-att-cells")
+
+
 def test_a_long_prompt_pages_its_tokens_and_says_that_cells_are_pooled(show):
     tokens = [f" w{i % 40}" for i in range(700)]
     page = show(attention(1, 2, tokens))
