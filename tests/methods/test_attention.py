@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -100,3 +101,50 @@ def test_a_model_without_attention_says_so():
     prompt = open_session("mamba").prompt(IDS)
     with pytest.raises(SiteError, match=r"no site 'pattern.0'.*attention function"):
         iw.attention(prompt)
+
+
+def test_cross_attention_of_an_encoder_decoder_equals_eager_attention():
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=60,
+        d_model=32,
+        d_kv=8,
+        d_ff=40,
+        num_layers=2,
+        num_decoder_layers=3,
+        num_heads=4,
+        relative_attention_num_buckets=8,
+        decoder_start_token_id=0,
+    )
+    model = T5ForConditionalGeneration(config).eval()
+    session = Session(model, name="t5")
+    source, target = session.prompt([3, 5, 7, 9, 11]), session.prompt([0, 8, 6])
+    result = iw.attention(source, decoder=target)
+    assert (result.n_queries, result.positions, result.cross) == (3, 5, True)
+    assert result.query_tokens == list(target.tokens)
+    eager = T5ForConditionalGeneration(config)
+    eager.load_state_dict(model.state_dict())
+    eager.set_attn_implementation("eager")
+    with torch.no_grad():
+        expected = eager.eval()(
+            input_ids=torch.tensor([source.ids]),
+            decoder_input_ids=torch.tensor([target.ids]),
+            output_attentions=True,
+        ).cross_attentions
+    for layer in range(3):
+        for head in range(4):
+            torch.testing.assert_close(
+                result.pattern(layer=layer, head=head), expected[layer][0, head]
+            )
+    assert np.isnan(result.induction()).all()
+    session.ablate("z", layer=0, head=1)
+    after = result.rerun().pattern(layer=2, head=0)
+    assert not torch.allclose(after, result.pattern(layer=2, head=0), atol=1e-4)
+    session.close()
+
+
+def test_a_model_without_a_decoder_says_that_there_is_no_cross_attention(prompt):
+    with pytest.raises(SiteError, match="no cross-attention"):
+        iw.attention(prompt, decoder=prompt)
