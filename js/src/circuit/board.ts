@@ -198,6 +198,7 @@ export abstract class Board implements BoardKeys {
   // Veil.
 
   veiled(node: GraphNode): boolean {
+    if (["input", "logits", "embedding"].includes(node.kind)) return false; // nothing to guess
     return this.view.veiled(node.members ? (node.label ?? node.id) : node.id);
   }
 
