@@ -232,6 +232,8 @@ describe("arranging by keyboard", () => {
     expect(model.get("state").groups[0].collapsed).toBe(true);
     expect(node(root, "group:early").textContent).toContain("early");
     press(node(root, "group:early"), "e");
+    expect(root.querySelector(".iw-tooltip")?.textContent).toContain("input → early");
+    press(node(root, "group:early"), "e"); // to MLP 1, which is not revealed
     expect(root.querySelector(".iw-tooltip")?.textContent).toContain("hidden");
   });
 
