@@ -24,7 +24,8 @@ def results(session) -> dict:
     )
     went = [[session.prompt(f"{n} went to the park because") for n in s] for s in (GIRLS, BOYS)]
     circuit = iw.circuit(clean, corrupted, method="eap", faithfulness=False)
-    found = {
+    attn, mlp = (iw.patching(clean, corrupted, site=s) for s in ("attn_out", "mlp_out"))
+    return {
         "session": session,
         "attention": iw.attention(clean),
         "array": iw.activations(clean, "resid_post"),
@@ -33,10 +34,9 @@ def results(session) -> dict:
         "circuit": circuit,
         "concepts": iw.concepts({"woman": went[0]}, went[1], target=(" she", " he"), runs=5),
         "modules": session.anatomy.result(),
+        "attribution_graph": circuit.to_attribution_graph(),
+        "scatter": iw.scatter(attn, mlp),
     }
-    if "attribution_graph" in VIEWS:
-        found["attribution_graph"] = circuit.to_attribution_graph()
-    return found
 
 
 def open_all(session) -> dict:

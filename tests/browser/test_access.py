@@ -94,6 +94,8 @@ def show(offline, page_file):
             timeout=10_000,
         )
         page.wait_for_timeout(600)
+        alerts = page.locator(".iw-root").get_by_role("alert")
+        nothing([alert.inner_text() for alert in alerts.all() if alert.is_visible()])
         return page
 
     return opened
