@@ -239,7 +239,7 @@ def test_signs_are_visible_without_colour_and_a_token_is_never_markup(show):
 def test_bars_can_be_sorted_by_size_and_walked_with_the_keyboard(show):
     page = show(values())
     page.get_by_text("Bars").click()
-    page.locator("select").last.select_option("size")
+    page.get_by_label("Order").select_option("size")
     page.wait_for_function(
         "document.querySelector('.iw-tokens-row').getAttribute('data-i') === '2'"
     )
