@@ -100,7 +100,7 @@ def to_html(views: Sequence[Any] | Any, path: str | Path | None = None) -> str:
 def _page(views: Sequence[View]) -> str:
     titles = ", ".join(dict.fromkeys(str(view.spec.get("title", "")) for view in views))
     alt = "\n".join(str(view.spec.get("alt", "")) for view in views)
-    heading = f'<h1 class="iw-page-name">{html.escape(titles)}</h1>'
+    heading = f'<header><h1 class="iw-page-name">{html.escape(titles)}</h1></header>'
     body = f"{heading}<main></main><noscript><pre>{html.escape(alt)}</pre></noscript>"
     return assemble([exported(view) for view in views], title=titles, body=body)
 
