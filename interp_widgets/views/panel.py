@@ -128,6 +128,10 @@ class PanelView(View, bundle="panel"):
         facts: dict[str, Any] = self.current.facts()
         return facts
 
+    def export_spec(self) -> dict[str, Any]:
+        """Return the spec of a page without a kernel: no work is waiting there."""
+        return {**super().export_spec(), "jobs": []}
+
     def png(self) -> str | None:
         """Return None: the panel's static twin is its listing."""
         return None

@@ -5,21 +5,8 @@ import { Camera } from "../src/heatmap/camera.js";
 import { axisLabel, entry, thin } from "../src/heatmap/labels.js";
 import { type HeatmapSpec, Slice } from "../src/heatmap/model.js";
 import { short } from "../src/heatmap/paint.js";
-import view from "../src/views/heatmap.js";
-import { FakeModel, SPEC, settle, view32 } from "./fake-model.js";
-
-const Z: HeatmapSpec = {
-  ...SPEC,
-  cells: "number",
-  dims: ["layer", "head", "position"],
-  sizes: { layer: 3, head: 2, position: 5 },
-  labels: { layer: ["4", "5", "6"], position: [" a", " b", " c", " d", "<script>"] },
-  numbers: { layer: [4, 5, 6] },
-  quantity: "effect",
-  selects: { layer: "layer", head: "head", position: "token" },
-  targets: [{ label: "head", fixed: { site: "z" }, fields: { layer: "layer", head: "head" } }],
-  flip: false,
-};
+import { settle } from "./fake-model.js";
+import { show, Z } from "./heatmap-helpers.js";
 
 const LENS: HeatmapSpec = {
   ...Z,
@@ -148,39 +135,6 @@ describe("labels", () => {
 });
 
 describe("the heatmap in a page", () => {
-  function show() {
-    const state = { rows: "head", cols: "position", at: { layer: 0 }, scale: "slice", pool: "max" };
-    const model = new FakeModel({
-      spec: { ...Z, live: true },
-      state,
-      status: { phase: "live" },
-    });
-    const range = { low: -2, high: 1, trim_low: -1, trim_high: 1, nan: 2, inf: 0, signed: true };
-    const values = { $buffer: 0, dtype: "float32", shape: [2, 5] };
-    const buffer = view32(0, 1, 2, 3, 4, -5, Number.NaN, 7, 8, 9);
-    model.handler = (name) => (name === "tile" ? { values, range, $buffers: [buffer] } : {});
-    const el = document.createElement("div");
-    document.body.replaceChildren(el);
-    const life = new AbortController();
-    const sized = globalThis.ResizeObserver;
-    globalThis.ResizeObserver = class {
-      constructor(private call: ResizeObserverCallback) {}
-      observe() {
-        const contentRect = { width: 600, height: 300 } as DOMRectReadOnly;
-        this.call([{ contentRect } as ResizeObserverEntry], this as unknown as ResizeObserver);
-      }
-      unobserve() {}
-      disconnect() {}
-    } as unknown as typeof ResizeObserver;
-    view.render({ model, el, signal: life.signal });
-    globalThis.ResizeObserver = sized;
-    const cell = () => el.querySelector<HTMLElement>("[role=gridcell]")!;
-    const press = (key: string) =>
-      cell().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-    const tiles = () => model.sent.filter((m) => m.name === "tile").map((m) => m.payload);
-    return { model, el, life, cell, press, tiles };
-  }
-
   it("asks for its one tile, shows the scale and counts what is not a number", async () => {
     const { el, tiles } = show();
     await settle();

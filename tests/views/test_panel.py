@@ -183,6 +183,19 @@ def test_what_runs_is_shown_and_can_be_cancelled(session, panel):
     assert panel.on_cancel({"job": running["id"]}) == {"cancelled": False}
 
 
+def test_a_page_without_a_kernel_waits_for_nothing(session, panel):
+    gate = threading.Event()
+    job = session.submit(gate.wait, label="long work")
+    try:
+        panel._push()
+        assert [j["label"] for j in panel.spec["jobs"]] == ["long work"]
+        spec = panel.export_spec()
+        assert (spec["jobs"], spec["live"]) == ([], False)
+    finally:
+        gate.set()
+        job.result()
+
+
 def test_the_cache_can_be_cleared(session, panel):
     session.capture(session.prompt([1, 2, 3]), ["z"])
     held = session.cache.bytes
