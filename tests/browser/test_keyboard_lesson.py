@@ -132,7 +132,7 @@ def test_the_table_opens_and_is_scrolled(lesson, keys):
     keys.tab_to(view="attention", name="Show as table")
     keys.press("Enter")
     lesson.page.locator(".iw-attention table").wait_for()
-    keys.tab_to(view="attention", role="region")
+    keys.tab_to(view="attention", role="group", name="Attention, table")
     keys.press("PageDown")
     lesson.page.wait_for_function("document.activeElement.scrollTop > 0")
     keys.tab_to(key="Shift+Tab", view="attention", name="Show as table")

@@ -27,7 +27,7 @@ export function tableOf(data: TableData, caption: string): HTMLElement {
   }
   return h(
     "div",
-    { class: "iw-table-scroll", tabindex: 0, role: "region", "aria-label": `${caption}, table` },
+    { class: "iw-table-scroll", tabindex: 0, role: "group", "aria-label": `${caption}, table` },
     h("table", { class: "iw-table" }, h("caption", {}, caption + more), h("thead", {}, head), body),
   );
 }
