@@ -15,15 +15,25 @@ from interp_widgets.figures.graph_drawing import (
     CLASS_COLOURS,
     INK,
     NEGATIVE,
-    NEGATIVE_NOTE,
     POSITIVE,
     arrows,
     canvas,
     draw_boxes,
     legend,
     legend_height,
+    sign_note,
+    signs,
 )
-from interp_widgets.figures.graph_layout import Box, Edge, bands, fold, measure, move, stack
+from interp_widgets.figures.graph_layout import (
+    Box,
+    Edge,
+    bands,
+    fold,
+    measure,
+    move,
+    stack,
+    text_width,
+)
 from interp_widgets.figures.labels import token_label
 from interp_widgets.figures.style import Style
 from interp_widgets.results.attribution_graph import (
@@ -69,14 +79,13 @@ def draw(
     if layout == "classes" and not named:
         raise ValueError("nothing is pinned or grouped yet: result.arrange(pins=[…], groups={…})")
     if layout == "classes":
-        figure = _subgraph(result, set(named), arranged, style)
+        figure = _subgraph(result, set(named), arranged, style, notes)
         notes.append("The pinned nodes; members of a group are one box, their links added up")
     else:
-        figure = _positions(result, *kept, arranged, style)
+        figure = _positions(result, *kept, arranged, style, notes)
         notes.append(f"Nodes and links with {nodes:.0%} and {edges:.0%} of the influence")
     for name, text in arranged["notes"].items():
         notes.append(f"{result.label(name) if name in result.names else name}: {text}")
-    notes.append(NEGATIVE_NOTE)
     return figure
 
 
@@ -90,7 +99,11 @@ def _label(result: AttributionGraph, name: str) -> str:
 
 
 def _subgraph(
-    result: AttributionGraph, named: set[str], arranged: Mapping[str, Any], style: Style
+    result: AttributionGraph,
+    named: set[str],
+    arranged: Mapping[str, Any],
+    style: Style,
+    notes: list[str],
 ) -> matplotlib.figure.Figure:
     names, kinds = result.names, result.node_kinds
     rows = {layer: i for i, layer in enumerate(result.layers)}
@@ -130,19 +143,14 @@ def _subgraph(
     height = stack(tiers, edges, style.width - 0.1, 0.32 if style.width < 4 else 0.36)
     groups = {group["name"] for group in arranged["groups"]}
     move(boxes, arranged["positions"], style.width, height, groups)
-    figure, ax = canvas(style, height, legend=legend_height(["raises its target"] * 2, style))
+    scores = [edge.score for edge in edges]
+    notes.append(sign_note(scores))
+    marks = signs(scores, "raises its target")
+    figure, ax = canvas(style, height, legend=legend_height(marks, style))
     arrows(ax, edges, {box.name: box for box in boxes}, heads=True, style=style)
     draw_boxes(ax, boxes, style, size)
-    _legend(figure, style, [])
+    legend(figure, marks, style)
     return figure
-
-
-def _legend(figure: matplotlib.figure.Figure, style: Style, more: list[Line2D]) -> None:
-    legend(figure, more, style)
-    for text, label in zip(
-        figure.legends[0].get_texts(), ("raises its target", "lowers it"), strict=False
-    ):
-        text.set_text(label)
 
 
 def _positions(
@@ -151,6 +159,7 @@ def _positions(
     kept_edges: np.ndarray,
     arranged: Mapping[str, Any],
     style: Style,
+    notes: list[str],
 ) -> matplotlib.figure.Figure:
     info, kinds = result.meta["nodes"], result.node_kinds
     shown = [int(i) for i in np.flatnonzero(kept_nodes)]
@@ -178,14 +187,16 @@ def _positions(
     for i in shown:
         if place := arranged["positions"].get(names[i]):
             x[i], y[i] = place[0] * style.width, place[1] * height
-    more = [
+    scores = result.numpy("weight")[kept_edges]
+    notes.append(sign_note(scores))
+    drawn = {KINDS[kinds[i]] for i in shown}
+    marks = signs(scores, "raises its target") + [
         Line2D([], [], marker=MARKS[k], markersize=4, linewidth=0, label=label,
                markerfacecolor=face, markeredgecolor=INK, markeredgewidth=0.6)
         for k, label, face in (("feature", "feature", "white"), ("error", "error", "#888888"),
-                               ("logit", "token, output", INK))
+                               ("logit", "token, output", INK)) if k in drawn
     ]  # fmt: skip
-    labels = ["raises its target", "lowers it", *(str(m.get_label()) for m in more)]
-    figure, ax = canvas(style, height, legend=legend_height(labels, style))
+    figure, ax = canvas(style, height, legend=legend_height(marks, style))
     _links(ax, result, np.flatnonzero(kept_edges), x, y)
     for kind, name in enumerate(KINDS):
         ours = [i for i in shown if kinds[i] == kind]
@@ -195,7 +206,10 @@ def _positions(
     for name in arranged["pins"]:
         i = names.index(name)
         if kept_nodes[i]:
-            ax.annotate(_label(result, name), (x[i], y[i]), (0, 4), ha="center", va="bottom",
+            label = _label(result, name)
+            half = text_width(label, style.small, style) / 2 + 0.03
+            at = min(max(x[i], half), style.width - half)
+            ax.annotate(label, (at, y[i]), (0, 4), ha="center", va="bottom",
                         textcoords="offset points", fontsize=style.small, zorder=4,
                         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.4,
                               "alpha": 0.8})  # fmt: skip
@@ -207,7 +221,7 @@ def _positions(
         room = max(2, int(widths[c] * 72 / (style.small * 0.55)))
         ax.text(left[c] + widths[c] / 2, bottom * 0.45, token_label(token, room), ha="center",
                 va="center", fontsize=style.small, color=INK)  # fmt: skip
-    _legend(figure, style, more)
+    legend(figure, marks, style)
     return figure
 
 

@@ -15,7 +15,6 @@ from interp_widgets.figures.graph_drawing import (
     GREY,
     HIT,
     INK,
-    NEGATIVE_NOTE,
     arrows,
     canvas,
     draw_boxes,
@@ -23,6 +22,8 @@ from interp_widgets.figures.graph_drawing import (
     legend_height,
     patch,
     ports,
+    sign_note,
+    signs,
 )
 from interp_widgets.figures.graph_layout import Box, Edge, bands, fold, measure, move, stack, wrap
 from interp_widgets.figures.style import Style
@@ -89,7 +90,7 @@ def draw(
     figure = make(drawn, looks, shown, arranged, style)
     for name, text in arranged["notes"].items():
         notes.append(f"{_short(name)}: {text}")
-    notes.append(NEGATIVE_NOTE)
+    notes.append(sign_note(_scores(drawn)))
     return figure
 
 
@@ -100,6 +101,10 @@ def _shown(graph: Graph, count: int | None, *, connected: bool, all_of_it: bool)
         return pruned if pruned.count else chosen
     chosen = graph if graph.count else graph.top_n(MOST)
     return chosen if all_of_it else chosen.with_edges(chosen.edges()[:MOST])
+
+
+def _scores(edges: Sequence[Edge]) -> list[float]:
+    return [edge.score for edge in edges if edge.look != "miss"]
 
 
 def _edges(graph: Graph) -> list[Edge]:
@@ -197,15 +202,17 @@ def _packed(
             place = widest if box.kind == "mlp" else (widest - len(row)) / 2 + i
             box.x, box.y = margin + (place + 0.5) * unit, 0.05 + tall / 2 + n * step
     move(boxes, arranged["positions"], style.width, height, _names(arranged))
+    heads = any(box.kind == "head" for box in boxes)
     marks = [
-        Line2D([], [], color=INK, marker="|", linewidth=0, label="ports, left to right: q, k, v"),
+        *signs(_scores(edges)),
+        *[_mark("|", "ports, left to right: q, k, v")] * heads,
         *(
             patch(g["name"], CLASS_COLOURS[n % len(CLASS_COLOURS)], style)
             for n, g in enumerate(arranged["groups"])
         ),
         *_reference_marks(drawn, looks, style),
     ]
-    figure, ax = canvas(style, height, legend=_room(marks, style))
+    figure, ax = canvas(style, height, legend=legend_height(marks, style))
     by_name = {box.name: box for box in boxes}
     arrows(ax, edges, by_name, heads=False, style=style)
     draw_boxes(ax, boxes, style, size, arranged["pins"])
@@ -241,12 +248,12 @@ def _classes(
     gap = 0.32 if style.width < 4 else 0.36
     height = stack(rows, edges, style.width - 0.1, gap)
     move(boxes, arranged["positions"], style.width, height, _names(arranged))
-    marks = _reference_marks(drawn, looks, style)
-    words = Line2D([], [], marker=r"$q$", color=INK, linewidth=0, label="which input (q, k, v)")
-    figure, ax = canvas(style, height, legend=_room([words, *marks], style))
+    words = [_mark("$q$", "which input: q, k or v")] * any(edge.port for edge in edges)
+    marks = [*signs(_scores(edges)), *words, *_reference_marks(drawn, looks, style)]
+    figure, ax = canvas(style, height, legend=legend_height(marks, style))
     arrows(ax, edges, {box.name: box for box in boxes}, heads=True, style=style)
     draw_boxes(ax, boxes, style, size, arranged["pins"])
-    legend(figure, [words, *marks], style)
+    legend(figure, marks, style)
     return figure
 
 
@@ -296,6 +303,7 @@ def _reference_marks(drawn: Sequence[Edge], looks: Mapping[str, str], style: Sty
     return marks
 
 
-def _room(marks: Sequence[Line2D], style: Style) -> float:
-    labels = ["raises the metric", "lowers it", *(str(m.get_label()) for m in marks)]
-    return legend_height(labels, style)
+def _mark(marker: str, label: str) -> Line2D:
+    """Return a legend entry of a mark; letters have no outline, which would make them bold."""
+    thick = 0.0 if marker.startswith("$") else 1.0
+    return Line2D([], [], color=INK, marker=marker, markeredgewidth=thick, linewidth=0, label=label)

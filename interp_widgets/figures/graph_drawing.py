@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib.figure
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from interp_widgets.figures.figure import new_figure
 from interp_widgets.figures.graph_layout import PORTS, Box, Edge
+from interp_widgets.figures.graph_routes import CLEAR, Point, Router
 from interp_widgets.figures.labels import escape
 from interp_widgets.figures.style import OKABE_ITO, Style, ink_on
 
@@ -25,7 +27,6 @@ CLASS_COLOURS = [
 INK, GREY = "#222222", "#777777"
 HIT = OKABE_ITO["green"]
 DASHES = (0, (3, 1.5))
-NEGATIVE_NOTE = "Negative edges are dashed; width grows with the magnitude of the score"
 
 
 def canvas(
@@ -47,24 +48,21 @@ def arrows(
     """Draw edges, weakest first; with ``heads`` as arrows that name their ports."""
     top = max((abs(e.score) for e in edges), default=0.0) or 1.0
     strongest: dict[tuple[str, float], Edge] = {}
-    for edge in sorted(edges, key=lambda e: abs(e.score)):
+    order = sorted(edges, key=lambda e: abs(e.score))
+    order = [e for e in order if e.source in boxes and e.target in boxes]
+    for edge in order:
         strongest[edge.target, _port(edge)] = edge
-    for edge in sorted(edges, key=lambda e: abs(e.score)):
-        source, target = boxes.get(edge.source), boxes.get(edge.target)
-        if source is None or target is None:
-            continue
+    left, right = ax.get_xlim()
+    router = Router(boxes.values(), left + CLEAR, right - CLEAR)
+    ways = {id(e): _way(router, e, boxes) for e in reversed(order)}
+    for edge in order:
         port = _port(edge)
-        start = (source.x, source.y + source.height / 2)
-        end = (target.x + port * target.width, target.y - target.height / 2)
         strength = abs(edge.score) / top
         width = (0.7 if heads else 0.5) + 2.4 * strength
         tip = (0.05 + 0.012 * width) if heads else 0.0
-        bend = max(0.08, (end[1] - start[1]) * 0.45)
+        *knots, end = ways[id(edge)]
         stop = (end[0], end[1] - tip)
-        path = Path(
-            [start, (start[0], start[1] + bend), (stop[0], stop[1] - bend), stop],
-            [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4],
-        )
+        path = _curve([*knots, stop])
         colour = NEGATIVE if edge.score < 0 else POSITIVE
         line: object = DASHES if edge.score < 0 else "solid"
         alpha = 0.45 + 0.5 * strength
@@ -100,6 +98,22 @@ def arrows(
                     zorder=4,
                     path_effects=[withStroke(linewidth=1.6, foreground="white")],
                 )
+
+
+def _way(router: Router, edge: Edge, boxes: Mapping[str, Box]) -> list[Point]:
+    source, target = boxes[edge.source], boxes[edge.target]
+    start = (source.x, source.y + source.height / 2)
+    end = (target.x + _port(edge) * target.width, target.y - target.height / 2)
+    return router.route(start, end, {edge.source, edge.target})
+
+
+def _curve(knots: Sequence[Point]) -> Path:
+    """Return S-curves from knot to knot, upright at each."""
+    points = [knots[0]]
+    for (x0, y0), (x1, y1) in pairwise(knots):
+        bend = (y1 - y0) / 2
+        points += [(x0, y0 + bend), (x1, y1 - bend), (x1, y1)]
+    return Path(points, [Path.MOVETO, *[Path.CURVE4] * (len(points) - 1)])
 
 
 def _port(edge: Edge) -> float:
@@ -164,13 +178,31 @@ def ports(ax: Axes, boxes: Sequence[Box]) -> None:
     ax.add_artist(Line2D(xs, ys, marker="|", markersize=2.2, color=INK, linewidth=0, zorder=3))
 
 
-def legend(figure: matplotlib.figure.Figure, extra: Sequence[Line2D], style: Style) -> None:
+def signs(
+    scores: Sequence[float], positive: str = "raises the metric", negative: str = "lowers it"
+) -> list[Line2D]:
+    """Return the legend entries of the signs that drawn scores have."""
+    found = []
+    if any(score >= 0 for score in scores):
+        found.append(Line2D([], [], color=POSITIVE, linewidth=1.4, label=positive))
+    if any(score < 0 for score in scores):
+        found.append(
+            Line2D([], [], color=NEGATIVE, linewidth=1.4, linestyle=DASHES, label=negative)
+        )
+    return found
+
+
+def sign_note(scores: Sequence[float]) -> str:
+    """Say in the caption what dashes and widths mean."""
+    width = "width grows with the magnitude of the score"
+    dashed = any(score < 0 for score in scores)
+    return f"Negative edges are dashed; {width}" if dashed else f"Line {width}"
+
+
+def legend(figure: matplotlib.figure.Figure, handles: Sequence[Line2D], style: Style) -> None:
     """Say what colours and marks mean, below the drawing."""
-    handles = [
-        Line2D([], [], color=POSITIVE, linewidth=1.4, label="raises the metric"),
-        Line2D([], [], color=NEGATIVE, linewidth=1.4, linestyle=DASHES, label="lowers it"),
-        *extra,
-    ]
+    if not handles:
+        return
     figure.legend(
         handles=handles,
         loc="lower center",
@@ -186,14 +218,18 @@ def legend(figure: matplotlib.figure.Figure, extra: Sequence[Line2D], style: Sty
 
 def columns_of(labels: Sequence[str], style: Style) -> int:
     """Return how many columns of these labels fit side by side."""
-    widest = max(len(label) for label in labels) * style.small * 0.55 / 72 + 0.45
-    return max(1, min(len(labels), int(style.width / widest)))
+    widths = [len(label) * style.small * 0.55 / 72 + 0.45 for label in labels]
+    if sum(widths) <= style.width:
+        return len(labels)
+    return max(1, min(len(labels), int(style.width / max(widths))))
 
 
-def legend_height(labels: Sequence[str], style: Style) -> float:
+def legend_height(handles: Sequence[Line2D], style: Style) -> float:
     """Return the inches that the legend needs."""
-    rows = int(np.ceil(len(labels) / columns_of(labels, style)))
-    return 0.12 + rows * style.small / 72 * 1.5
+    if not handles:
+        return 0.02
+    columns = columns_of([str(h.get_label()) for h in handles], style)
+    return 0.12 + int(np.ceil(len(handles) / columns)) * style.small / 72 * 1.5
 
 
 def patch(label: str, face: str, style: Style, edge: str = INK, dashed: bool = False) -> Line2D:  # noqa: FBT001, FBT002

@@ -12,6 +12,9 @@ PORTS = {"q": -0.34, "k": 0.0, "v": 0.34}
 LETTER = {"serif": 0.5, "sans": 0.62}
 """Mean width of a letter in font sizes."""
 
+NARROWEST, WIDEST = 0.2, 0.8
+"""Inches between the boxes of a row."""
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -112,17 +115,17 @@ def bands(boxes: Sequence[Box], edges: Sequence[Edge], near: float) -> list[list
     return rows
 
 
-def stack(
-    rows: list[list[Box]], edges: Sequence[Edge], width: float, gap: float, between: float = 0.2
-) -> float:
+def stack(rows: list[list[Box]], edges: Sequence[Edge], width: float, gap: float) -> float:
     """Place rows above one another, each box above what feeds it; return the height."""
-    rows = [part for row in rows for part in _fit(row, width, between)]
+    rows = [part for row in rows for part in _fit(row, width, NARROWEST)]
     at: dict[str, float] = {}
     y = 0.06
     for n, row in enumerate(rows):
         wish = {box.name: _wish(box, edges, at, width) for box in row}
         row.sort(key=lambda b: (wish[b.name], b.name))
-        used = sum(box.width for box in row) + between * (len(row) - 1)
+        filled = sum(box.width for box in row)
+        between = min(max((width - filled) / (len(row) + 1), NARROWEST), WIDEST)
+        used = filled + between * (len(row) - 1)
         alone = len(row) == 1 and 0 < n < len(rows) - 1
         aside = (-1 if n % 2 else 1) * min((width - used) / 2, 0.16 * width) if alone else 0.0
         x = (width - used) / 2 + aside

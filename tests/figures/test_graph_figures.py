@@ -10,6 +10,7 @@ import pytest
 
 import interp_widgets as iw
 from interp_widgets.figures.graph_layout import Box, Edge, bands, fold, stack
+from interp_widgets.figures.graph_routes import Router
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
 
@@ -140,3 +141,61 @@ def test_rows_go_upwards_and_boxes_of_a_row_do_not_touch():
         xs = sorted(b.x for b in boxes if round(b.y, 6) == row)
         assert all(b - a >= 0.9 for a, b in itertools.pairwise(xs))
     assert all(0 < b.y < height and 0.45 <= b.x <= 2.55 for b in boxes)
+
+
+def touched(curves: list[np.ndarray], boxes: list[Box], ends: list[set[str]]) -> list[str]:
+    """Names of the boxes that a curve runs behind though it does not end there."""
+    return [
+        box.name
+        for points, own in zip(curves, ends, strict=True)
+        for box in boxes
+        if box.name not in own
+        and np.any(np.all(np.abs(points - (box.x, box.y)) < (box.width / 2, box.height / 2), 1))
+    ]
+
+
+def curve(knots: list[tuple[float, float]]) -> np.ndarray:
+    """Points on the cubic Béziers from knot to knot, with handles straight up and down."""
+    t = np.linspace(0, 1, 60)[:, None]
+    parts = []
+    for a, b in itertools.pairwise(np.array(knots)):
+        h = np.array([0, (b[1] - a[1]) / 2])
+        r = 1 - t
+        parts.append(a * r**3 + 3 * (a + h) * r**2 * t + 3 * (b - h) * r * t**2 + b * t**3)
+    return np.concatenate(parts)
+
+
+def test_edges_pass_beside_the_boxes_that_they_do_not_touch():
+    rng = np.random.default_rng(3)
+    boxes = [
+        Box(f"{row}.{n}", "head", row, x=0.6 + n * 1.1 + row % 2 * 0.5, y=row * 0.7,
+            width=float(rng.uniform(0.4, 0.9)), height=float(rng.uniform(0.2, 0.35)))
+        for row in range(6)
+        for n in range(4)
+    ]  # fmt: skip
+    pairs = [(a, b) for a in boxes for b in boxes if b.level > a.level + 1 and rng.uniform() < 0.25]
+    straight = [
+        [(a.x, a.y + a.height / 2), (b.x + 0.3 * b.width, b.y - b.height / 2)] for a, b in pairs
+    ]
+    ends = [{a.name, b.name} for a, b in pairs]
+    assert len(touched([curve(k) for k in straight], boxes, ends)) > 20
+    router = Router(boxes, 0, 5)
+    routed = [router.route(*k, own) for k, own in zip(straight, ends, strict=True)]
+    assert touched([curve(k) for k in routed], boxes, ends) == []
+    assert all([k[0], k[-1]] == s for k, s in zip(routed, straight, strict=True))
+    assert all(0 <= x <= 5 for k in routed for x, _ in k)
+    free = [k for k in routed if len(k) == 2]
+    assert free  # where nothing is in the way the plain curve stays
+    walled = Router([Box("wall", "mlp", 1, x=2.5, y=1, width=5, height=0.2)], 0, 5)
+    assert walled.route((1, 0), (4, 2), ()) == [(1, 0), (4, 2)]
+
+
+def test_the_legend_names_the_signs_that_are_drawn(circuit):
+    words = {t.get_text() for t in circuit.figure().mpl.legends[0].get_texts()}
+    assert {"raises the metric", "lowers it"} <= words
+    positive = circuit.figure(edges=1, connected=False)
+    words = {t.get_text() for t in positive.mpl.legends[0].get_texts()}
+    assert "raises the metric" in words
+    assert "lowers it" not in words
+    assert "dashed" in circuit.figure().caption
+    assert "dashed" not in positive.caption
