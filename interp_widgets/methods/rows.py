@@ -1,4 +1,4 @@
-"""Many versions of one prompt in a batch: a row each, in chunks that fit the device."""
+"""Many versions of prompts in a batch: a row each, in chunks that fit the device."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run
+from interp_widgets.methods.short_runs import NOTHING, ShortRun
 from interp_widgets.session.capture import frozen
 from interp_widgets.session.forward import is_out_of_memory
-from interp_widgets.session.prompts import Prompt
+from interp_widgets.session.prompts import Prompt, PromptBatch
 from interp_widgets.session.sites import Site
 
 if TYPE_CHECKING:
@@ -106,45 +107,77 @@ def scores_of_inputs(
 
 def replace_cells(
     session: Session,
-    prompt: Prompt,
-    cells: Sequence[Cell],
+    prompts: Sequence[Prompt],
+    rows: Sequence[tuple[int, Cell]],
     source: Mapping[Site, Tensor],
     score: Score,
+    short: ShortRun = NOTHING,
+    stream: Tensor | None = None,
 ) -> Tensor:
-    """Run row i with cell i of ``source`` put in place, and return the scores ``[row]``.
+    """Run row i with one cell of ``source`` put in place, and return the scores ``[row]``.
 
-    ``source`` holds activations of one prompt, shaped as ``session.capture`` gives them.
+    Parameters
+    ----------
+    session
+        Its interventions apply.
+    prompts
+        What rows start from, of one length.
+    rows
+        Of each row the number of its prompt and the cell; all cells are in one layer where
+        ``stream`` is given.
+    source
+        What is put in place, ``[prompt, …]`` as ``session.capture`` gives it for a batch.
+    score
+        Takes logits ``[row, position, vocabulary]`` and returns ``[row]``.
+    short
+        What may be left out; then the logits are those of the last position only.
+    stream
+        The residual stream before the cells' layer ``[prompt, position, d_model]``, for ``short``.
     """
     model, anatomy = session.model, session.anatomy
     end = anatomy.locate("logits")
-    by_site: dict[Site, list[tuple[int, Cell]]] = {}
-    for row, cell in enumerate(cells):
-        by_site.setdefault(cell.site, []).append((row, cell))
+    by_site: dict[Site, list[tuple[int, int, Cell]]] = {}
+    for row, (prompt, cell) in enumerate(rows):
+        by_site.setdefault(cell.site, []).append((row, prompt, cell))
     order = sorted(by_site, key=lambda site: anatomy.order(anatomy.locate(site)))
-    rows = prompt.repeat(len(cells))
-    with torch.no_grad(), session.trace(rows):
+    batch = PromptBatch(tuple(prompts[i] for i, _ in rows))
+    start = None if stream is None else stream[[i for i, _ in rows]]
+    with torch.no_grad(), session.trace(batch):
+        if start is not None:
+            short.skip(session, rows[0][1].site.layer or 0, start)
         for site in order:
             place = anatomy.locate(site)
             value = place.to_heads(place.read(model)).clone()
-            for row, cell in by_site[site]:
-                value[(row, *cell.index)] = source[site][cell.index].to(value)
+            for row, prompt, cell in by_site[site]:
+                value[(row, *cell.index)] = source[site][(prompt, *cell.index)].to(value)
             place.write(model, place.from_heads(value))
+        short.end(session, anatomy.order(place))
         scores = nnsight.save(score(end.read(model)))
     return scores  # noqa: RET504 - nnsight hands out what a trace assigns and saves
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One part of an activation: the site with its layer, a position and a head; None is all."""
+    """One part of an activation: the site with its layer, a position, a head, a unit of an MLP.
+
+    None is all. For ``pattern`` the position is the query's.
+    """
 
     site: Site
     position: int | None = None
     head: int | None = None
+    unit: int | None = None
 
     @property
     def index(self) -> tuple[int | slice, ...]:
         """Index into the site's tensor of one prompt."""
-        at = {"position": self.position, "head": self.head}
+        at = {
+            "position": self.position,
+            "query": self.position,
+            "head": self.head,
+            "kv_head": self.head,
+            "d_mlp": self.unit,
+        }
         return tuple(
             slice(None) if at.get(dim) is None else at[dim]  # type: ignore[misc]
             for dim in self.site.dims

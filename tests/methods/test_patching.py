@@ -248,7 +248,7 @@ def test_prompts_of_different_length_are_told_with_their_tokens(session, prompt)
             {"metric": "logit_diff"},
             "did you mean 'logit_difference'",
         ),
-        ({"answer": ANSWER, "foil": FOIL}, {"site": "q"}, "'q' is not one of 'resid_pre'"),
+        ({"answer": ANSWER, "foil": FOIL}, {"site": "Q"}, "'Q' is not one of 'resid_pre'"),
         ({"answer": ANSWER, "foil": FOIL}, {"layers": []}, "layers is empty"),
     ],
 )
