@@ -76,8 +76,10 @@ AIM = """([view, u, v]) => {
 }"""
 # JupyterLab itself keeps every toolbar that an active cell has had.
 QUIET = {"disabledExtensions": {"@jupyterlab/cell-toolbar-extension": True}}
-LEFT = """function () { return this.filter(e => !e.isConnected
-  && (/(^| )iw-/.test(e.getAttribute('class')) || e.closest('[class*=iw-]'))).length; }"""
+LEFT = """function () { return this.filter(e => {
+  try { return !e.isConnected && e.closest('[class*=iw-]'); }
+  catch { return false; }  // the prototypes themselves are among them
+}).length; }"""
 
 
 class Reader:
