@@ -1,11 +1,12 @@
 import { describe, expect, it } from "vitest";
 
-import { hitEdge, strokesOf, strokeWidth, sway } from "../src/circuit/curve.js";
+import { hitEdge, strokesOf, strokeWidth } from "../src/circuit/curve.js";
 import { opacity } from "../src/circuit/draw.js";
 import { circuitOf } from "../src/circuit/graph.js";
 import { layoutGraph, layoutPacked, naturalHeight } from "../src/circuit/layout.js";
 import { edgesOf, follow, neighbour } from "../src/circuit/navigate.js";
 import { nearestMeasured, positionToSize, sizeToPosition } from "../src/circuit/size.js";
+import { sway } from "../src/circuit/sway.js";
 import { edgesByName, smallGraph } from "./circuit-helpers.js";
 
 const graph = smallGraph(3, 2);

@@ -8,7 +8,7 @@ import { drawMarks } from "./marks.js";
 import type { Scene } from "./scene.js";
 
 const SLICE = 8; // ms of drawing per frame
-export const AT_ONCE = 150; // links that are drawn at once
+export const AT_ONCE = 250; // links that are drawn at once
 
 export interface Picture {
   scene: Scene;

@@ -1,34 +1,14 @@
-// One S-curve for every edge: it leaves upwards and arrives upwards. Because all edges share the
-// shape, the x at a given height is one table look-up, which makes hit testing exact and cheap.
+// Links as strokes: S-curves, or chains of them for links that pass beside boxes.
 
 import type { Circuit, Links } from "./graph.js";
-import { entering, type Layout, leaving } from "./layout.js";
+import { entering, heightOf, type Layout, leaving } from "./layout.js";
+import { type Point, Router } from "./route.js";
+import { sway } from "./sway.js";
 
-/** Distance of the control points from their ends, as a share of the height. */
-export const BEND = 0.5;
-
-const SAMPLES = 256;
-const table = new Float32Array(SAMPLES + 1);
-for (let i = 0, t = 0; i <= SAMPLES; i++) {
-  const target = i / SAMPLES;
-  for (let step = 0; step < 30; step++) {
-    const rest = 1 - t;
-    const at = 3 * rest * rest * t * BEND + 3 * rest * t * t * (1 - BEND) + t * t * t;
-    const slope =
-      3 * BEND * rest * (rest - 2 * t) + 3 * (1 - BEND) * t * (2 * rest - t) + 3 * t * t;
-    t = Math.min(1, Math.max(0, t - (at - target) / Math.max(slope, 0.05)));
-  }
-  table[i] = t * t * (3 - 2 * t);
-}
-
-/** Share of the way in x when a share `f` of the way in y is done. */
-export function sway(f: number): number {
-  const at = Math.min(1, Math.max(0, f)) * SAMPLES;
-  const i = Math.min(SAMPLES - 1, Math.floor(at));
-  return table[i]! + (at - i) * (table[i + 1]! - table[i]!);
-}
-
-/** Ends and widths of drawn edges, weakest first, so that the strongest lie on top. */
+/**
+ * Ends and widths of drawn edges, weakest first, so that the strongest lie on top. Strokes of one
+ * edge that follow one another are pieces of one line.
+ */
 export interface Strokes {
   edge: Int32Array;
   x0: Float32Array;
@@ -49,30 +29,70 @@ export function strokeWidth(score: number, largest: number, thinnest = THINNEST)
   return Math.max(thinnest, (WIDEST * Math.abs(score)) / largest);
 }
 
-export function strokesOf(edges: Links, circuit: Circuit, layout: Layout): Strokes {
+/** More links than this are not routed: among so many nobody sees what one passes. */
+export const ROUTED = 300;
+
+export function strokesOf(
+  edges: Links,
+  circuit: Circuit,
+  layout: Layout,
+  /** Nodes that are boxes, which links pass beside. */
+  shown: readonly number[] = circuit.nodes,
+): Strokes {
   const n = circuit.edges.length;
+  const ways =
+    n <= ROUTED && !layout.columnsBelow ? routes(edges, circuit, layout, shown) : undefined;
+  const count = ways?.reduce((sum, knots) => sum + knots.length - 1, 0) ?? n;
   const strokes: Strokes = {
-    edge: new Int32Array(n),
-    x0: new Float32Array(n),
-    y0: new Float32Array(n),
-    x1: new Float32Array(n),
-    y1: new Float32Array(n),
-    width: new Float32Array(n),
-    negative: new Uint8Array(n),
+    edge: new Int32Array(count),
+    x0: new Float32Array(count),
+    y0: new Float32Array(count),
+    x1: new Float32Array(count),
+    y1: new Float32Array(count),
+    width: new Float32Array(count),
+    negative: new Uint8Array(count),
   };
-  for (let i = 0; i < n; i++) {
-    const e = circuit.edges[n - 1 - i]!;
-    const [x0, y0] = leaving(layout, edges.from[e]!);
-    const [x1, y1] = entering(layout, edges.to[e]!, edges.portOf(e));
-    strokes.edge[i] = e;
-    strokes.x0[i] = x0;
-    strokes.y0[i] = y0;
-    strokes.x1[i] = x1;
-    strokes.y1[i] = y1;
-    strokes.width[i] = strokeWidth(edges.score[e]!, edges.largest, n < FEW ? 1 : THINNEST);
-    strokes.negative[i] = edges.score[e]! < 0 ? 1 : 0;
+  let at = 0;
+  for (let i = n - 1; i >= 0; i--) {
+    const e = circuit.edges[i]!;
+    const score = edges.score[e]!;
+    const width = strokeWidth(score, edges.largest, n < FEW ? 1 : THINNEST);
+    const knots = ways?.[i] ?? endsOf(edges, layout, e);
+    for (let k = 1; k < knots.length; k++, at++) {
+      strokes.edge[at] = e;
+      [strokes.x0[at], strokes.y0[at]] = knots[k - 1]!;
+      [strokes.x1[at], strokes.y1[at]] = knots[k]!;
+      strokes.width[at] = width;
+      strokes.negative[at] = score < 0 ? 1 : 0;
+    }
   }
   return strokes;
+}
+
+const endsOf = (edges: Links, layout: Layout, e: number): [Point, Point] => [
+  leaving(layout, edges.from[e]!),
+  entering(layout, edges.to[e]!, edges.portOf(e)),
+];
+
+/** The knots of every link of a circuit, strongest first. */
+function routes(
+  edges: Links,
+  circuit: Circuit,
+  layout: Layout,
+  shown: readonly number[],
+): Point[][] {
+  const boxes = shown
+    .filter((id) => Number.isFinite(layout.x[id]!))
+    .map((id) => {
+      const [x, y] = [layout.x[id]!, layout.y[id]!];
+      const [w, hh] = [layout.boxes[id]! / 2, heightOf(layout, id) / 2];
+      return { id, x0: x - w, x1: x + w, y0: y - hh, y1: y + hh };
+    });
+  const router = new Router(boxes, 4, layout.width - 4);
+  return Array.from(circuit.edges, (e) => {
+    const [start, end] = endsOf(edges, layout, e);
+    return router.route(start, end, [edges.from[e]!, edges.to[e]!]);
+  });
 }
 
 /** The edge nearest to a point, if it is within `reach`; of equals the one drawn on top. */

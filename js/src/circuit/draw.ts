@@ -1,8 +1,9 @@
 // Links on a canvas, strongest on top. Full quality is drawn in slices so that the page never
 // stalls; while nothing is drawn yet, a draft of the strongest stands in.
 
-import { BEND, type Strokes } from "./curve.js";
+import type { Strokes } from "./curve.js";
 import type { Layout } from "./layout.js";
+import { BEND } from "./sway.js";
 
 export interface Paint {
   positive: string;
@@ -84,38 +85,47 @@ export function* drawing(
   let alpha = -1;
   let thick = -1;
   ctx.lineCap = "butt";
+  const piece = (n: number): number => (only ? only[n]! : n);
+  let open = false; // whether the last piece is part of a line that goes on
   for (let n = draft ? Math.max(0, count - DRAFT) : 0; n < count; n++) {
-    if (n % EVERY === EVERY - 1) yield;
-    const i = only ? only[n]! : n;
-    if (within && outside(strokes, i, within)) continue;
-    const how = look ? look(strokes.edge[i]!) : "";
-    const negative = strokes.negative[i] === 1;
-    const width = how === "cut" || how === "miss" ? 1.5 : how ? 1 : strokes.width[i]!;
-    const dashed = how === "" && negative;
-    const key = how || (negative ? "negative" : "positive");
-    if (key !== style) {
-      style = key;
-      const grey = how === "veiled" || how === "extra" ? paint.faint : paint.cut;
-      ctx.strokeStyle = how ? grey : negative ? paint.negative : paint.positive;
-      if (how === "cut") ctx.setLineDash([1.5 * scaled, 4 * scaled]);
-      else if (how === "miss") ctx.setLineDash([2 * scaled, 2 * scaled]);
-      else ctx.setLineDash([]);
-    }
-    if (dashed) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
-    const strength =
-      how === "extra" ? 0.5 : solid || how ? 1 : Math.round(opacity(width, count) * 40) / 40;
-    if (strength !== alpha) ctx.globalAlpha = alpha = strength;
-    if (width !== thick) {
-      thick = width;
-      ctx.lineWidth = width * scaled;
+    if (n % EVERY === EVERY - 1 && !open) yield;
+    const i = piece(n);
+    if (!open) {
+      if (within && outside(strokes, i, within)) continue;
+      const how = look ? look(strokes.edge[i]!) : "";
+      const negative = strokes.negative[i] === 1;
+      const width = how === "cut" || how === "miss" ? 1.5 : how ? 1 : strokes.width[i]!;
+      const dashed = how === "" && negative;
+      const key = how || (negative ? "negative" : "positive");
+      if (key !== style) {
+        style = key;
+        const grey = how === "veiled" || how === "extra" ? paint.faint : paint.cut;
+        ctx.strokeStyle = how ? grey : negative ? paint.negative : paint.positive;
+        if (how === "cut") ctx.setLineDash([1.5 * scaled, 4 * scaled]);
+        else if (how === "miss") ctx.setLineDash([2 * scaled, 2 * scaled]);
+        else ctx.setLineDash([]);
+      }
+      if (dashed) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
+      const strength =
+        how === "extra" ? 0.5 : solid || how ? 1 : Math.round(opacity(width, count) * 40) / 40;
+      if (strength !== alpha) ctx.globalAlpha = alpha = strength;
+      if (width !== thick) {
+        thick = width;
+        ctx.lineWidth = width * scaled;
+      }
+      ctx.beginPath();
+      ctx.moveTo(strokes.x0[i]!, strokes.y0[i]!);
     }
     const y0 = strokes.y0[i]!;
     const y1 = strokes.y1[i]!;
     const bend = (y1 - y0) * BEND;
-    ctx.beginPath();
-    ctx.moveTo(strokes.x0[i]!, y0);
     ctx.bezierCurveTo(strokes.x0[i]!, y0 + bend, strokes.x1[i]!, y1 - bend, strokes.x1[i]!, y1);
-    ctx.stroke();
+    const next = n + 1 < count ? piece(n + 1) : -1;
+    open =
+      next === i + 1 &&
+      strokes.edge[next] === strokes.edge[i] &&
+      !(within && outside(strokes, next, within));
+    if (!open) ctx.stroke();
   }
   ctx.globalAlpha = 1;
   ctx.setLineDash([]);

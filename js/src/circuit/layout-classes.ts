@@ -4,7 +4,8 @@ import { type Layout, MARGIN } from "./layout.js";
 
 const LINE = 15; // height of a line of members
 const PAD = 10;
-const GAP = 26; // between boxes of a row
+const GAP = 26; // least between boxes of a row
+const WIDE = 90; // and most
 const LETTER = 6.4;
 
 const wide = (text: string): number => text.length * LETTER + 2 * PAD;
@@ -72,8 +73,9 @@ export function layoutClasses(
     boxes[i] = Math.max(44, wide(text), ...lines.map(wide));
     heights[i] = lines.length ? 22 + lines.length * LINE + 6 : 24;
   }
-  const span = (row: number[]) => row.reduce((sum, i) => sum + (boxes[i] as number) + GAP, -GAP);
-  const room = Math.max(width - MARGIN.left - MARGIN.right, ...rows.map(span));
+  const filledBy = (row: number[]) => row.reduce((sum, i) => sum + (boxes[i] as number), 0);
+  const least = rows.map((row) => filledBy(row) + GAP * (row.length - 1));
+  const room = Math.max(width - MARGIN.left - MARGIN.right, ...least);
   const tall = rows.map((row) => Math.max(...row.map((i) => heights[i] as number)));
   const filled = tall.reduce((a, b) => a + b, 0);
   const gap = Math.min(
@@ -94,13 +96,16 @@ export function layoutClasses(
     row.sort((a, b) => (wishes.get(a) as number) - (wishes.get(b) as number) || a - b);
     // Rows of one box stand aside in turn, so that links past them stay visible.
     const aside = row.length === 1 && r > 0 && r < rows.length - 1 ? (r % 2 ? -1 : 1) : 0;
-    const free = room - span(row);
-    let at = middle - span(row) / 2 + aside * Math.min(free / 2, room * 0.16);
+    const spare = (room - filledBy(row)) / (row.length + 1);
+    const between = Math.min(WIDE, Math.max(GAP, spare));
+    const span = filledBy(row) + between * (row.length - 1);
+    const free = room - span;
+    let at = middle - span / 2 + aside * Math.min(free / 2, room * 0.16);
     const centre = from - (tall[r] as number) / 2;
     for (const i of row) {
       x[i] = at + (boxes[i] as number) / 2;
       y[i] = centre;
-      at += (boxes[i] as number) + GAP;
+      at += (boxes[i] as number) + between;
     }
     from -= (tall[r] as number) + gap;
   });

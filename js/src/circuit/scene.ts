@@ -163,7 +163,7 @@ export class Scene {
     const edges = beside.length
       ? Int32Array.from([...this.circuit.edges, ...beside])
       : this.circuit.edges;
-    this.strokes = strokesOf(this.edges, { ...this.circuit, edges }, this.layout);
+    this.strokes = strokesOf(this.edges, { ...this.circuit, edges }, this.layout, this.shown);
   }
 
   /** Moves the ends of some links to where their nodes are now. */
@@ -171,6 +171,12 @@ export class Scene {
     const { strokes, layout } = this;
     strokes.edge.forEach((e, i) => {
       if (!edges.has(e)) return;
+      if (i > 0 && strokes.edge[i - 1] === e) {
+        // Until the node is let go its links run straight, in their first piece.
+        strokes.x0[i] = strokes.x1[i]!;
+        strokes.y0[i] = strokes.y1[i]!;
+        return;
+      }
       const [x0, y0] = leaving(layout, this.edges.from[e] as number);
       const [x1, y1] = entering(layout, this.edges.to[e] as number, this.edges.portOf(e));
       [strokes.x0[i], strokes.y0[i], strokes.x1[i], strokes.y1[i]] = [x0, y0, x1, y1];
