@@ -152,7 +152,7 @@ describe("the menu", () => {
 
 describe("predict, then reveal", () => {
   it("hides every value until it is revealed, and the numbers beside them", async () => {
-    const { view, choose, item, more, el } = show({}, { table: () => TABLE });
+    const { view, choose, item, more, el, model } = show({}, { table: () => TABLE });
     const seen = vi.fn();
     view.onVeil(seen);
     expect(view.veiled("0,1")).toBe(false);
@@ -164,6 +164,9 @@ describe("predict, then reveal", () => {
     await settle();
     expect(el.querySelector("table")).toBeNull();
     expect(el.querySelector(".iw-note")!.textContent).toContain("Reveal all");
+    el.querySelector<HTMLButtonElement>("[aria-label='Save figure']")!.click();
+    await settle();
+    expect(model.sent.some((m) => m.name === "figure_choices")).toBe(false);
     view.reveal("0,1");
     await settle();
     expect([view.veiled("0,1"), view.veiled("0,2")]).toEqual([false, true]);

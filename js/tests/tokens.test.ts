@@ -29,7 +29,14 @@ function spec(extra: Record<string, unknown> = {}) {
 async function show(extra: Record<string, unknown> = {}, state: Record<string, unknown> = {}) {
   const model = new FakeModel({
     spec: spec(extra),
-    state: { channel: 0, layout: "text", normalise: "none", scale: "channel", sort: "position", ...state },
+    state: {
+      channel: 0,
+      layout: "text",
+      normalise: "none",
+      scale: "channel",
+      sort: "position",
+      ...state,
+    },
     status: { phase: "live" },
   });
   model.handler = (name, { mode, channel }) =>

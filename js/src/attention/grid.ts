@@ -34,6 +34,9 @@ interface Cell {
   readonly caption: HTMLElement | null;
 }
 
+/** Height in pixels of the names of the heads, which stay in sight. */
+const NAMES = 24;
+
 export class HeadGrid {
   readonly el = h("div", { class: "iw-att-heads" });
   private readonly grid = h("div", { role: "grid", "aria-label": "Attention heads" });
@@ -113,7 +116,7 @@ export class HeadGrid {
   reveal(id: number): void {
     const el = this.cells.get(id)?.el;
     if (!el) return;
-    const top = el.offsetTop - 8;
+    const top = el.offsetTop - NAMES;
     const bottom = el.offsetTop + el.offsetHeight + 8;
     if (top < this.el.scrollTop) this.el.scrollTop = top;
     else if (bottom > this.el.scrollTop + this.el.clientHeight)
@@ -157,7 +160,7 @@ export class HeadGrid {
       rows.push(
         h(
           "div",
-          { role: "row" },
+          { role: "row", class: "iw-att-names" },
           h(
             "span",
             { role: "columnheader", class: "iw-att-corner" },

@@ -2,6 +2,7 @@
 import { copy, tsv } from "./copying.js";
 import { plural } from "./dom.js";
 import { SaveFigure } from "./save.js";
+import { uncovered } from "./veil.js";
 import type { View } from "./view.js";
 
 /** Rows that "Copy numbers" takes. */
@@ -64,12 +65,6 @@ export function addActions(view: View): void {
       hidden: () => !view.veil.covers,
     });
   }
-}
-
-/** Says why numbers stay hidden while the audience is to predict them. */
-function uncovered(view: View): boolean {
-  if (view.veil.covers) view.notes.tell("Hidden until revealed: choose “Reveal all” first.");
-  return !view.veil.covers;
 }
 
 async function copyNumbers(view: View): Promise<void> {

@@ -4,6 +4,7 @@ import { button, type Control, select } from "./controls.js";
 import { copy, download } from "./copying.js";
 import { h } from "./dom.js";
 import { Popup } from "./popup.js";
+import { uncovered } from "./veil.js";
 import type { View } from "./view.js";
 
 interface Choices {
@@ -47,6 +48,7 @@ export class SaveFigure {
       this.popup.close();
       return;
     }
+    if (!uncovered(this.view)) return;
     const choices = await this.view.request<Choices>("figure_choices");
     this.fill(choices);
     this.popup.show();

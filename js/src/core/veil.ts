@@ -52,3 +52,9 @@ export class Veil {
     });
   }
 }
+
+/** Says why numbers stay hidden while the audience is to predict them. */
+export function uncovered(view: View): boolean {
+  if (view.veil.covers) view.notes.tell("Hidden until revealed: choose “Reveal all” first.");
+  return !view.veil.covers;
+}

@@ -197,7 +197,8 @@ export class Board {
     }
     const room = Math.max(60, width - this.gutter.left - this.gutter.right - 1);
     const full = document.fullscreenElement === this.view.el;
-    const tallest = full ? Math.max(200, innerHeight - 240) : TALLEST;
+    const most = size?.tallest ?? TALLEST;
+    const tallest = full ? Math.max(200, innerHeight - 240) : most;
     const comfortable = size?.height ?? Math.max(16, Math.min(28, room / slice.nCols));
     const height = Math.min(tallest, slice.nRows * (slice.nRows > 200 ? 2 : comfortable));
     camera.fit(

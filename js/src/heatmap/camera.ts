@@ -2,6 +2,9 @@
 
 export const TILE = 256;
 
+/** All columns are shown where that makes them only a little narrower than the narrowest. */
+const SQUEEZE = 0.93;
+
 export interface TileRef {
   row: number;
   col: number;
@@ -30,7 +33,8 @@ export class Camera {
   fit(width: number, height: number, narrowest: number, widest: number): void {
     this.width = width;
     this.height = height;
-    const cw = Math.min(widest, Math.max(width / this.cols, narrowest));
+    const even = width / this.cols;
+    const cw = Math.min(widest, even < SQUEEZE * narrowest ? narrowest : even);
     const ch = height / this.rows;
     this.fitted = { cw, ch };
     this.cw = cw;

@@ -11,8 +11,8 @@
 import type { Board } from "./board.js";
 
 export interface CellKind {
-  /** Least and greatest width and the height of a cell in CSS pixels, by the width of the view. */
-  size?(width: number): { narrowest: number; widest: number; height: number };
+  /** Width and height of a cell and most height of all in CSS pixels, by the width of the view. */
+  size?(width: number): { narrowest: number; widest: number; height: number; tallest: number };
   /** Text of a cell in place of its number. */
   word?(row: number, col: number): string | undefined;
   /** What is spoken between the name of a cell and its value. */
