@@ -246,6 +246,7 @@ class Result:
         """Show the live view with its static twin in the same output."""
         if self._view is None or self._view.is_closed:
             self._view = self.view()
+            self._view.of_result = True
         return self._view._repr_mimebundle_(include=include, exclude=exclude)
 
 

@@ -35,6 +35,7 @@ import traitlets
 
 from interp_widgets.results.base import Result
 from interp_widgets.results.live import SELECTION
+from interp_widgets.views.cells import shown
 from interp_widgets.views.common import CommonRequests
 from interp_widgets.views.following import BaseNeeded, Following, interventions_of
 from interp_widgets.views.pacing import Paced
@@ -92,6 +93,8 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
     selection = traitlets.Unicode().tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], default_value="auto").tag(sync=True)
 
+    of_result = False
+    """Whether a result made this view to show itself; then it goes when its cell shows another."""
     _closed = True  # until the constructor is through: ipywidgets closes what failed to open
     bundle: ClassVar[str] = ""
     """Name of the bundle in ``interp_widgets/static``."""
@@ -289,6 +292,8 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
         return self._twin[1]
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
+        if self.of_result and not self._closed:
+            shown(self)
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         data = dict(data or {})
