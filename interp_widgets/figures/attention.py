@@ -16,7 +16,9 @@ from matplotlib.colors import FuncNorm, LogNorm, Normalize
 from interp_widgets.figures.figure import new_figure, renderer
 from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap
 from interp_widgets.figures.labels import token_labels
+from interp_widgets.figures.screen import show_cells
 from interp_widgets.figures.style import Style
+from interp_widgets.figures.ticks import Named, mark
 from interp_widgets.results.attention import HEAD_SCORES, QUICK, AttentionResult
 from interp_widgets.results.attention_math import pooled_part
 from interp_widgets.results.base import to_numpy
@@ -364,9 +366,10 @@ def _grid(
     figure = new_figure(style, min(square * canvas.shape[0], style.width * 1.3) + 0.5)
     ax = figure.add_subplot()
     cmap = style.cmap(signed=False).with_extremes(bad="#ffffff")
-    artist = ax.imshow(
-        np.ma.masked_invalid(canvas), cmap=cmap, vmin=0, vmax=1, interpolation="nearest"
-    )
+    extent = (-0.5, canvas.shape[1] - 0.5, canvas.shape[0] - 0.5, -0.5)
+    shown = np.ma.masked_invalid(canvas)
+    artist = show_cells(ax, style, shown, extent, cmap=cmap, norm=Normalize(0, 1))
+    ax.set_aspect("equal")
     boxes = [
         matplotlib.patches.Rectangle((h * across - 0.5, a * down - 0.5), wide, tall)
         for a in range(layers)
@@ -381,18 +384,12 @@ def _grid(
     ax.set_ylim(canvas.shape[0], -1)
     for side in ax.spines.values():
         side.set_visible(False)
-    ax.tick_params(length=0)
     if sort == "layer":
-        every = max(1, -(-heads // 16))
-        ax.set_xticks(
-            [h * across + (wide - 1) / 2 for h in range(0, heads, every)],
-            [str(h) for h in range(0, heads, every)],
-        )
-        every = max(1, -(-layers // 24))
-        ax.set_yticks(
-            [a * down + (tall - 1) / 2 for a in range(0, layers, every)],
-            [str(result.layers[a]) for a in range(0, layers, every)],
-        )
+        columns = range(0, heads, max(1, -(-heads // 16)))
+        rows = range(0, layers, max(1, -(-layers // 24)))
+        below = [h * across + (wide - 1) / 2 for h in columns], [str(h) for h in columns]
+        beside = [a * down + (tall - 1) / 2 for a in rows], [str(result.layers[a]) for a in rows]
+        mark(ax, style, Named(*below, ticks=False), Named(*beside, ticks=False))
         ax.set_xlabel("head")
         ax.set_ylabel("layer")
     else:

@@ -9,6 +9,7 @@ from interp_widgets.figures.figure import new_figure
 from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, room_below
 from interp_widgets.figures.labels import escape, token_label
 from interp_widgets.figures.style import OKABE_ITO, Style
+from interp_widgets.figures.ticks import Named, mark
 from interp_widgets.results.concepts import ConceptResult
 
 MOST_INPUTS = 30
@@ -94,12 +95,10 @@ def strip(
         if sign and len(x):
             ax.plot([x.mean()] * 2, [y - 0.36, y + 0.36], color="black", linewidth=1.1)
     counts = [int((member == sign).sum()) for sign, *_ in lanes]
-    ax.set_yticks(
-        range(len(lanes)), [f"{name} ({n})" for (_, name, *_), n in zip(lanes, counts, strict=True)]
-    )
     ax.set_ylim(len(lanes) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
     ax.axvline(0, color="#222222", linewidth=style.line, zorder=0)
+    names = [f"{name} ({n})" for (_, name, *_), n in zip(lanes, counts, strict=True)]
+    mark(ax, style, y=Named(range(len(lanes)), names, ticks=False))
     ax.set_xlabel(f"presence of {escape(result.concepts[chosen])}")
     notes.append(
         f"Layer {result.layers[layer]}; 1 is the mean of the examples with the concept and −1 of "

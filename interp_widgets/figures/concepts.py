@@ -12,6 +12,7 @@ from interp_widgets.figures.figure import new_figure, renderer
 from interp_widgets.figures.labels import escape
 from interp_widgets.figures.screen import wrapped
 from interp_widgets.figures.style import OKABE_ITO, Style
+from interp_widgets.figures.ticks import Named, mark
 from interp_widgets.results.concepts import BUDGET, ConceptResult
 
 FACES = {
@@ -117,10 +118,9 @@ def _bars(
                 name = f"{name} ({escape(part.layers[at])})"
             names.append(name)
             places.append(y)
-    ax.set_yticks(places, names)
-    ax.tick_params(axis="y", length=0)
     ax.set_ylim(places[-1] + 0.6, -0.6)
     ax.axvline(0, color="#222222", linewidth=style.line)
+    mark(ax, style, y=Named(places, names, ticks=False))
     quantity = "removal effect (logits)" if grouped else escape(result.quantity)
     inches = style.width * (0.36 if several else 0.7)
     ax.set_xlabel(wrapped(quantity, inches, style.venue.fonts["axes.labelsize"]))
@@ -193,8 +193,8 @@ def _over_layers(
             markersize=2.8,
             label=escape(result.concepts[c]),
         )
-    ax.set_xticks(range(len(result.layers)), result.layers)
     ax.axhline(0, color="#222222", linewidth=style.line)
+    mark(ax, style, x=Named(range(len(result.layers)), result.layers))
     ax.set_xlabel("layer")
     ax.get_figure().legend(  # type: ignore[union-attr]
         *ax.get_legend_handles_labels(),

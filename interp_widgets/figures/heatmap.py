@@ -12,8 +12,9 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Polygon, Rectangle
 
 from interp_widgets.figures.labels import thin
-from interp_widgets.figures.screen import ScaleBar, label_cells, wrapped, write
+from interp_widgets.figures.screen import ScaleBar, show_cells, wrapped, write
 from interp_widgets.figures.style import HATCH_NEGATIVE, Style
+from interp_widgets.figures.ticks import Named, mark
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.planes import pooled
 
@@ -78,19 +79,10 @@ def draw_heatmap(
     cmap = style.cmap(signed=signed)
     shown = np.ma.masked_invalid(values)
     pooled_away = values.shape != (n_rows, n_cols)
-    if values.size <= VECTOR_CELLS and not pooled_away:
+    if values.size <= VECTOR_CELLS and not pooled_away and not style.screen:
         artist: Any = ax.pcolormesh(shown, cmap=cmap, norm=norm, edgecolors="none", linewidth=0)
     else:
-        extent = (0, n_cols, n_rows, 0)
-        artist = ax.imshow(
-            shown,
-            cmap=cmap,
-            norm=norm,
-            origin="upper",
-            extent=extent,
-            aspect="auto",
-            interpolation="nearest",
-        )
+        artist = show_cells(ax, style, shown, (0, n_cols, n_rows, 0), cmap=cmap, norm=norm)
     ax.set_xlim(0, n_cols)
     ax.set_ylim(n_rows, 0)
     for side in ax.spines.values():
@@ -225,11 +217,7 @@ def _ticks(
     below = [cols[i] if cols else str(i) for i in along]
     beside = [rows[i] if rows else str(i) for i in down]
     x, y = [i + 0.5 for i in along], [i + 0.5 for i in down]
-    if style.screen:
-        label_cells(ax, style, (x, below, not wide), (y, beside))
-        return
-    ax.set_xticks(x, below, rotation=90 if wide else 0)
-    ax.set_yticks(y, beside)
+    mark(ax, style, Named(x, below, ticks=False, upright=not wide), Named(y, beside, ticks=False))
 
 
 def frame_cells(ax: Axes, cells: Iterable[tuple[int, int]]) -> None:

@@ -9,8 +9,9 @@ import matplotlib.figure
 import numpy as np
 
 from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.screen import wrapped
+from interp_widgets.figures.screen import Words, lay_out, wrapped
 from interp_widgets.figures.style import OKABE_ITO, Style
+from interp_widgets.figures.ticks import mark
 from interp_widgets.results.scatter import ScatterResult
 
 
@@ -87,11 +88,20 @@ def draw(
     size, points = figure.get_size_inches(), float(style.rc["axes.labelsize"])
     ax.set_xlabel(wrapped(_axis(ends[0], plain=one), 0.75 * size[0], points))
     ax.set_ylabel(wrapped(_axis(ends[1], plain=one), 0.75 * size[1], points))
-    figure.draw_without_rendering()  # the names need to know where the layout puts the axes
+    mark(ax, style)
+    _lay_out(figure, style)  # the names need to know where the axes are
     _name(ax, result, list(dict.fromkeys([*ringed[:40], *result.outliers(labels)])), style)
     if not ok.all():
         notes.append(f"{int((~ok).sum())} points are not finite and left out")
     return figure
+
+
+def _lay_out(figure: matplotlib.figure.Figure, style: Style) -> None:
+    """Put the axes where they will be; a panel's place is known when all are drawn."""
+    if style.screen:
+        lay_out(figure)
+    elif isinstance(figure, matplotlib.figure.Figure):
+        figure.draw_without_rendering()
 
 
 def _axis(end: dict[str, Any], *, plain: bool) -> str:
@@ -116,6 +126,7 @@ def _name(ax: Any, result: ScatterResult, points: list[int], style: Style) -> No
     dots = np.stack([(x - x0) / (x1 - x0) * width, (y - y0) / (y1 - y0) * height], -1)
     dots = dots[result.finite][:400]
     taken = [(px - 2.5, py - 2.5, px + 2.5, py + 2.5) for px, py in dots.tolist()]
+    placed = []
     for i in points:
         px, py = (x[i] - x0) / (x1 - x0) * width, (y[i] - y0) / (y1 - y0) * height
         w = 0.6 * em * len(names[i])
@@ -133,12 +144,16 @@ def _name(ax: Any, result: ScatterResult, points: list[int], style: Style) -> No
                 rect[2] < t[0] or rect[0] > t[2] or rect[3] < t[1] or rect[1] > t[3] for t in taken
             )
             if free and rect[0] >= 0 and rect[2] <= width and rect[1] >= 0 and rect[3] <= height:
-                ax.annotate(
-                    names[i].replace("$", r"\$"),
-                    (x[i], y[i]),
-                    (dx, dy),
-                    textcoords="offset points",
-                    fontsize=style.small,
-                )
+                placed.append((names[i].replace("$", r"\$"), (x[i], y[i]), (dx, dy)))
                 taken.append(rect)
                 break
+    if style.screen and placed:
+        words, at, shift = zip(*placed, strict=True)
+        drawn = Words(
+            at, words, ax.transData, size=em, align=("left", "bottom"), shift=np.asarray(shift)
+        )
+        drawn.set_in_layout(False)
+        ax.add_artist(drawn)
+        return
+    for name, at, shift in placed:
+        ax.annotate(name, at, shift, textcoords="offset points", fontsize=style.small)

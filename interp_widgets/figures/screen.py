@@ -6,8 +6,9 @@ to be there before the reader notices that it was made.
 
 from __future__ import annotations
 
-import io
 import math
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from textwrap import fill
@@ -19,13 +20,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg, get_hinting_flag
 from matplotlib.font_manager import FontProperties
-from matplotlib.image import BboxImage
+from matplotlib.image import AxesImage, BboxImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, IdentityTransform, Transform
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from interp_widgets.figures.style import Style
 
@@ -43,7 +42,7 @@ class Words(Artist):
         colors: str | Sequence[str] = "black",
         align: tuple[str, str] = ("center", "center"),
         upright: bool = True,
-        shift: tuple[float, float] = (0.0, 0.0),
+        shift: Any = (0.0, 0.0),
     ) -> None:
         super().__init__()
         self.set_zorder(3)
@@ -114,6 +113,39 @@ def write(
         text.set_in_layout(False)
 
 
+class Cells(AxesImage):
+    """Coloured cells, enlarged by repeating them; for the screen, where nothing is resampled."""
+
+    def make_image(  # type: ignore[override]
+        self, *_renderer: Any, **_options: Any
+    ) -> tuple[np.ndarray | None, float, float, Transform]:
+        """Return the pixels, from the bottom up, and where they lie."""
+        x0, x1, y0, y1 = self.get_extent()
+        corners = self.axes.transData.transform([(x0, y0), (x1, y1)]).round().astype(int)
+        (left, low), (right, high) = corners
+        if right <= left or high <= low:
+            return None, 0.0, 0.0, IdentityTransform()
+        colors = self.to_rgba(np.ma.asarray(self.get_array()), bytes=True)[::-1]
+        down, across = (
+            ((np.arange(pixels) + 0.5) * cells / pixels).astype(int)
+            for pixels, cells in zip((high - low, right - left), colors.shape, strict=False)
+        )
+        return colors[down][:, across], float(left), float(low), IdentityTransform()
+
+
+def show_cells(
+    ax: Axes, style: Style, values: Any, extent: tuple[float, float, float, float], **colors: Any
+) -> AxesImage:
+    """Show ``values [row, column]`` as an image: its left, right, bottom and top in the data."""
+    if not style.screen:
+        return ax.imshow(values, extent=extent, aspect="auto", interpolation="nearest", **colors)
+    cells = Cells(ax, extent=extent, **colors)
+    cells.set_data(values)
+    cells.set_clip_path(ax.patch)
+    ax.add_image(cells)
+    return cells
+
+
 class ScaleBar(Artist):
     """A colour bar at the right of an axes, over its whole height."""
 
@@ -132,7 +164,7 @@ class ScaleBar(Artist):
         self._frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=line)
         self._numbers = Words(
             np.zeros((len(ticks), 2)),
-            [_number(t, ticks) for t in ticks],
+            [number(t, ticks) for t in ticks],
             IdentityTransform(),
             size=size,
             align=("left", "center"),
@@ -184,7 +216,8 @@ def wrapped(name: str, inches: float, size: float) -> str:
     return fill(name, max(int(inches * 72 / (0.46 * size)), 12))
 
 
-def _number(value: float, all_of_them: np.ndarray) -> str:
+def number(value: float, all_of_them: np.ndarray) -> str:
+    """Write a number with the digits that tell it from its neighbours."""
     step = float(np.diff(all_of_them).min()) if len(all_of_them) > 1 else abs(value) or 1.0
     if max(abs(all_of_them)) >= 1e5 or step < 1e-4:
         return f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
@@ -192,41 +225,6 @@ def _number(value: float, all_of_them: np.ndarray) -> str:
     if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:
         digits += 1
     return f"{value + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def label_cells(
-    ax: Axes,
-    style: Style,
-    columns: tuple[Sequence[float], Sequence[str], bool],
-    rows: tuple[Sequence[float], Sequence[str]],
-) -> None:
-    """Name columns below and rows at the left of a heatmap, as (places, names, upright)."""
-    at, names, upright = columns
-    below = Words(
-        [(x, 0.0) for x in at],
-        names,
-        ax.get_xaxis_transform(),
-        size=style.small,
-        align=("center", "top"),
-        upright=upright,
-        shift=(0.0, -3.0),
-    )
-    at, beside = rows
-    left = Words(
-        [(0.0, y) for y in at],
-        beside,
-        ax.get_yaxis_transform(),
-        size=style.small,
-        align=("right", "center"),
-        shift=(-3.0, 0.0),
-    )
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for axis, words, upright_ in ((ax.xaxis, below, upright), (ax.yaxis, left, False)):
-        ax.add_artist(words)
-        words.set_clip_on(False)
-        sizes = [width_of(w, style.small, tuple(words.font.get_family())) for w in words.words]
-        axis.labelpad = 6.0 + (style.small * 1.1 if upright_ else max(sizes, default=0.0))
 
 
 @lru_cache(maxsize=4096)
@@ -291,30 +289,61 @@ _sizes: dict[Any, tuple[float, float, float]] = {}
 _pictures: dict[Any, tuple[np.ndarray, list[float], float]] = {}
 
 
+def lay_out(figure: matplotlib.figure.Figure) -> None:
+    """Lay a figure for the screen out now, and for good."""
+    width, height = (int(c) for c in figure.bbox.size)
+    _execute(figure, ScreenRenderer(width, height, figure.dpi))
+    figure.set_layout_engine("none")
+
+
+def _execute(figure: matplotlib.figure.Figure, renderer: ScreenRenderer) -> None:
+    canvas, engine = FigureCanvasAgg(figure), figure.get_layout_engine()
+    canvas.get_renderer = lambda: renderer  # type: ignore[method-assign]
+    if engine is not None:
+        engine.execute(figure)
+
+
 def png(figure: matplotlib.figure.Figure, dpi: float, metadata: dict[str, str]) -> bytes:
     """Return the figure as PNG, laid out once and drawn once."""
     before = figure.dpi
-    canvas = FigureCanvasAgg(figure)
     engine = figure.get_layout_engine()
     figure.set_dpi(dpi)
     try:
         width, height = (int(c) for c in figure.bbox.size)
         renderer = ScreenRenderer(width, height, dpi)
-        if engine is not None:
-            figure.canvas.get_renderer = lambda: renderer  # type: ignore[attr-defined]
-            engine.execute(figure)
-            figure.set_layout_engine("none")
+        _execute(figure, renderer)
+        figure.set_layout_engine("none")
         figure.draw(renderer)
-        picture = Image.fromarray(np.asarray(renderer.buffer_rgba())).convert("RGB")
+        picture = np.asarray(renderer.buffer_rgba())[..., :3]
     finally:
         figure.set_dpi(before)
         if engine is not None:
             figure.set_layout_engine(engine)
         FigureCanvasAgg(figure)
-    del canvas
-    info = PngInfo()
-    for name, text in metadata.items():
-        info.add_itxt(name, text)
-    buffer = io.BytesIO()
-    picture.save(buffer, "png", dpi=(dpi, dpi), pnginfo=info, compress_level=1)
-    return buffer.getvalue()
+    return _encoded(picture, dpi, metadata)
+
+
+def _encoded(picture: np.ndarray, dpi: float, metadata: dict[str, str]) -> bytes:
+    """Encode `[height, width, 3]` as PNG: a row is its difference from the row above."""
+    height, width, _ = picture.shape
+    flat = picture.reshape(height, -1)
+    rows = np.empty((height, 1 + flat.shape[1]), np.uint8)
+    rows[:, 0] = 2
+    rows[0, 1:] = flat[0]
+    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+    pitch = round(dpi / 0.0254)
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)),
+        (b"pHYs", struct.pack(">2IB", pitch, pitch, 1)),
+        *(
+            (b"iTXt", name.encode("latin-1") + bytes(5) + text.encode())
+            for name, text in metadata.items()
+        ),
+        (b"IDAT", zlib.compress(rows.tobytes(), 1)),
+        (b"IEND", b""),
+    ]
+    body = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(body)

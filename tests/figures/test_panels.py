@@ -11,6 +11,7 @@ from PIL import Image
 import interp_widgets as iw
 from interp_widgets.figures.glyphs import quiet
 from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.scatter import ScatterResult
 
 
 @pytest.fixture
@@ -133,3 +134,12 @@ def test_wrong_panels_are_refused_with_what_to_do(pair, results):
         iw.panels([["heads"]])
     with pytest.raises(TypeError, match="panels cannot hold panels"):
         iw.panels([[iw.panels([pair])]])
+
+
+def test_a_scatter_stands_in_a_panel(pair, tmp_path):
+    figure = iw.panels([[pair[0], ScatterResult.of(*pair)]], venue="tmlr", width="text")
+    page = Image.open(figure.save(tmp_path / "two.png", dpi=100))
+    assert page.size[0] == int(100 * figure.style.width)
+    scatter = figure.panels[1].region.axes[0]
+    assert scatter.get_xlabel() == "weak"
+    assert len(scatter.texts) > 1  # r, and names of points
