@@ -23,6 +23,8 @@ _PUBLIC = {
     "neurons": "interp_widgets.methods.neurons",
     "attribute": "interp_widgets.methods.attribute",
     "patching": "interp_widgets.methods.patching",
+    "path_patching": "interp_widgets.methods.path_patching",
+    "path_search": "interp_widgets.methods.path_patching",
     "circuit": "interp_widgets.methods.circuit",
     "concepts": "interp_widgets.methods.concepts",
     "show": "interp_widgets.methods.show",
@@ -38,6 +40,7 @@ _MODULES = {
     "circuits": "interp_widgets.methods.circuits",
     "demo": "interp_widgets.demo",  # a module that can be called
     "tasks": "interp_widgets.demo.tasks",
+    "weights": "interp_widgets.methods.weights",
 }
 
 __all__ = ["__version__", *_MODULES, *_PUBLIC]  # noqa: PLE0604
