@@ -326,7 +326,11 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
         self.status = {"phase": "closed", "message": "This view was closed."}
         self._current = self._base = self._origin = None
         self._twin = (None, None)
+        layout = self.layout
         super().close()
+        layout.close()
+        if self._session is None:  # then the selection is this view's alone
+            self._selection.close()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({getattr(self, '_title', '')!r})"

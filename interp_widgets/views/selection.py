@@ -61,7 +61,10 @@ class SelectionModel(Paced, anywidget.AnyWidget):
         if self._stop is not None:
             self._stop()
             self._stop = None
+        layout = self.layout
         super().close()
+        if layout is not None:  # None once closed
+            layout.close()
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{k}={v!r}" for k, v in self.value.items() if v is not None)
