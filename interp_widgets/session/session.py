@@ -146,6 +146,11 @@ class Session(Verbs):
         return self._forward.passes
 
     @property
+    def recent(self) -> Prompt | PromptBatch | None:
+        """The prompt or batch used last; None before the first."""
+        return self._recent
+
+    @property
     def pad_id(self) -> int:
         """Token id that fills a batch's rows; its positions are masked."""
         for attribute in ("pad_token_id", "eos_token_id"):
