@@ -260,7 +260,7 @@ def to_numpy(array: Any) -> np.ndarray:
 
     It may share memory with the original: copy it before changing it.
     """
-    if isinstance(array, np.ndarray):
+    if isinstance(array, np.ndarray | np.generic):
         return np.asarray(array, order="C")
     import torch
 

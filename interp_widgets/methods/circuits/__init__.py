@@ -1,7 +1,11 @@
-"""Circuits of edges between components: the graph, and what cutting does (``iw.circuits``)."""
+"""Circuits of edges between components: the graph, what cutting does, tests (``iw.circuits``)."""
 
 from interp_widgets.methods.circuits.ablation import ABLATIONS, Ablation
 from interp_widgets.methods.circuits.evaluate import Faithfulness, cut, evaluate
+from interp_widgets.methods.circuits.judge import completeness, judge, minimality, sensitivity
+from interp_widgets.methods.circuits.known import Known, known
+from interp_widgets.methods.circuits.mib import from_mib, to_mib
+from interp_widgets.methods.circuits.roc import Comparison, Recovery, compare
 from interp_widgets.methods.circuits.scorers import SCORERS
 from interp_widgets.methods.circuits.wiring import CircuitError
 from interp_widgets.results.graph import Graph, Node
@@ -11,9 +15,20 @@ __all__ = [
     "SCORERS",
     "Ablation",
     "CircuitError",
+    "Comparison",
     "Faithfulness",
     "Graph",
+    "Known",
     "Node",
+    "Recovery",
+    "compare",
+    "completeness",
     "cut",
     "evaluate",
+    "from_mib",
+    "judge",
+    "known",
+    "minimality",
+    "sensitivity",
+    "to_mib",
 ]

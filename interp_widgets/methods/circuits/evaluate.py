@@ -42,7 +42,7 @@ class Faithfulness:
     Parameters
     ----------
     sizes
-        Units (edges, nodes or neurons) taken by |score| ``[size]``.
+        Units (edges, nodes or neurons) taken by |score|, or by score ``[size]``.
     kept
         Units left after pruning ``[size]``.
     samples
@@ -173,8 +173,12 @@ def faithfulness(
     units: Units,
     sizes: Sequence[int],
     progress: Progress | None = None,
+    *,
+    absolute: bool = True,
 ) -> Faithfulness:
     """Measure circuits of growing size; what is outside them is ablated.
+
+    ``absolute`` says that units are taken by |score| rather than by score.
 
     Raises
     ------
@@ -183,7 +187,7 @@ def faithfulness(
         ablated network: then no number between them would mean anything.
     """
     engine, graph = problem.engine, units.graph
-    parts = [units.top(size) for size in sizes]
+    parts = [units.top(size, absolute=absolute) for size in sizes]
     total = len(problem.pairs.batches) * (len(parts) + 2)
     samples: list[list[float]] = [[] for _ in range(len(parts) + 2)]
     checks = {"cut_none": 0.0, "cut_all": 0.0}
@@ -275,6 +279,7 @@ def evaluate(
     corrupted: Prompts | None = None,
     *,
     sizes: Sequence[float] | None = None,
+    absolute: bool = True,
     metric: str | None = None,
     ablation: AblationName | None = None,
     batch_size: int | None = None,
@@ -288,11 +293,15 @@ def evaluate(
         The live session.
     circuit
         A circuit, or a graph with scores; edges are taken by |score| and pruned to those on a path
-        from the input to the logits, nodes and neurons by |score|.
+        from the input to the logits, nodes and neurons are taken by |score|.
     clean, corrupted
         Pairs of prompts; default those that the circuit was found on. Held-out pairs say more.
     sizes
         Numbers of units, or shares as floats; default the ten sizes of the MIB benchmark.
+    absolute
+        Whether units are taken by |score|, which suits CMD (all that matters for the behaviour,
+        also what works against it), or by score, which suits CPR (what speaks for the answer); the
+        MIB benchmark reports both.
     metric
         ``"logit_difference"`` or ``"kl"``; default the circuit's.
     ablation
@@ -310,8 +319,8 @@ def evaluate(
     >>> curve = iw.circuits.evaluate(session, circuit, held_out, held_out_corrupted)
     >>> curve.cpr, curve.frame()
     """
-    clean, corrupted, name = _pairs_of(session, circuit, clean, corrupted, metric)
-    way = ablation or _way_of(circuit)
+    clean, corrupted, name = prompts_and_metric(session, circuit, clean, corrupted, metric)
+    way = ablation or way_of(circuit)
 
     def work(job: Any = None) -> Faithfulness:
         pairs = Pairs.of(clean, corrupted, batch_size)
@@ -319,7 +328,8 @@ def evaluate(
         units = units_of(circuit)
         problem.level = units.level
         progress = None if job is None else job.progress
-        return faithfulness(problem, units, sizes_of(units.total, sizes), progress)
+        wanted = sizes_of(units.total, sizes)
+        return faithfulness(problem, units, wanted, progress, absolute=absolute)
 
     found: Faithfulness = session.run(work, label="Faithfulness")
     return found
@@ -354,9 +364,9 @@ def cut(
     --------
     >>> iw.circuits.cut(session, circuit, ["a1.h3->logits"])
     """
-    clean, corrupted, name = _pairs_of(session, circuit, clean, corrupted, None)
+    clean, corrupted, name = prompts_and_metric(session, circuit, clean, corrupted, None)
     mask = circuit.graph.mask(edges)
-    way = ablation or _way_of(circuit)
+    way = ablation or way_of(circuit)
 
     def work() -> float:
         return measure_cut(pose(Pairs.of(clean, corrupted), name, way), mask)
@@ -365,19 +375,27 @@ def cut(
     return value
 
 
-def _way_of(circuit: CircuitResult | Graph) -> AblationName:
+def way_of(circuit: CircuitResult | Graph) -> AblationName:
+    """Return the way of ablation that a circuit was found with, else interchange."""
     recipe = circuit.recipe if isinstance(circuit, CircuitResult) else None
     way: AblationName = recipe.arguments.get("ablation", "interchange") if recipe else "interchange"
     return way
 
 
-def _pairs_of(
+def prompts_and_metric(
     session: Session,
     circuit: CircuitResult | Graph,
     clean: Prompts | None,
     corrupted: Prompts | None,
     metric: str | None,
 ) -> tuple[Prompts, Prompts, Any]:
+    """Return the pairs and the metric to measure on: those given, else those of the circuit.
+
+    Raises
+    ------
+    CircuitError
+        When only one of the prompts is given, or none and the circuit names none.
+    """
     from interp_widgets.methods import arguments
 
     recipe = circuit.recipe if isinstance(circuit, CircuitResult) else None
