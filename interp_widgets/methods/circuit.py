@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from interp_widgets.methods.circuits.evaluate import (
 from interp_widgets.methods.circuits.levels import Units
 from interp_widgets.methods.circuits.pairs import Pairs
 from interp_widgets.methods.circuits.problem import Problem, pose
-from interp_widgets.methods.circuits.scorers import find
+from interp_widgets.methods.circuits.scorers import Scorer, find
 from interp_widgets.methods.circuits.tally import Level
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
@@ -46,7 +46,8 @@ def circuit(
     corrupted: Prompt | PromptBatch | Sequence[Prompt],
     *,
     method: str = "eap-ig",
-    steps: int = 5,
+    steps: int | None = None,
+    options: Mapping[str, float | Sequence[float]] | None = None,
     endpoint: Literal["clean", "corrupted"] = "clean",
     metric: Literal["logit_difference", "kl"] = "logit_difference",
     level: Level = "edge",
@@ -78,9 +79,15 @@ def circuit(
         the corrupted to the clean embeddings, which sees edges into saturated components;
         ``"eap-ig-activations"``: averaged over what each writer itself writes;
         ``"clean-corrupted"``: averaged over both ends; ``"exact"``: every edge patched alone, for
-        small models. ``iw.circuits.SCORERS`` lists all.
+        small models. By the KL divergence from the clean run, whatever ``metric`` is: ``"acdc"``,
+        edges cut one after the other; ``"edge-pruning"`` and ``"ugs"``, gates learned by gradient
+        descent. ``"flow-routes"``: who wrote what is read, without metric and corrupted prompt.
+        ``iw.circuits.SCORERS`` lists all, with papers and options.
     steps
-        Inputs averaged by EAP-IG; 5 is the paper's.
+        Inputs averaged by EAP-IG (5, the paper's), or steps of learning gates (300).
+    options
+        Constants of the method, by name: ``{"taus": [0.1, 0.01]}`` of ACDC, ``{"sparsity": 0.98}``
+        of Edge Pruning, ``{"price": 0.001}`` of UGS; default ``SCORERS[method].options``.
     endpoint
         Which end of the way EAP-IG includes: ``"clean"`` as in the paper, ``"corrupted"`` as in the
         authors' library.
@@ -116,7 +123,8 @@ def circuit(
     ------
     CircuitError
         When prompts of a pair differ in length, answer or foil is missing, the metric does not tell
-        clean from corrupted, or the model is not a sum of components (post-norm).
+        clean from corrupted, the method has no such option, or the model is not a sum of components
+        (post-norm).
 
     Notes
     -----
@@ -130,6 +138,7 @@ def circuit(
     >>> found.top(5); found.faithfulness
     """
     scorer = find(method, level, positions=positions)
+    chosen = {**scorer.settle(steps, options), "endpoint": endpoint, "seed": seed}
     pairs = Pairs.of(clean, corrupted, batch_size)
     problem = pose(pairs, metric, ablation, level=level, positions=positions, seed=seed)
     total = Units(problem.engine.graph, level, np.zeros(problem.shape, np.int8)).total
@@ -137,18 +146,17 @@ def circuit(
     fixed = None if size is None else sizes_of(total, [size])[0]
     if fixed is not None and faithfulness:
         wanted = sorted({*wanted, fixed})
-    bar = _Bar(run, len(pairs.batches), 100 if method == "exact" else steps, len(wanted))
-    options = {"steps": steps, "endpoint": endpoint, "seed": seed}
-    scores = scorer.score(problem, options, bar.first)
+    bar = _Bar(run, scorer.runs(problem, chosen), len(wanted))
+    scores = scorer.score(problem, chosen, bar.first)
     values = problem.values()
     units = Units(problem.engine.graph, level, scores.astype(np.float32))
     if level == "edge" and not positions:
         units = Units(units.graph.with_scores(scores), level, units.scores)
-    arrays: dict[str, Any] = {}
-    meta = _meta(problem, scorer.title, options, values)
+    arrays: dict[str, Any] = dict(problem.arrays)
+    meta = _meta(problem, scorer, chosen, values)
     if wanted:
         curve = measure_faithfulness(problem, units, wanted, bar.second)
-        arrays = {
+        arrays |= {
             "faithfulness_sizes": curve.sizes,
             "faithfulness_edges": curve.kept,
             "faithfulness": curve.values.astype(np.float32),
@@ -178,19 +186,27 @@ def _scored(graph: Graph, units: Units) -> Graph:
 
 
 def _meta(
-    problem: Problem, title: str, options: dict[str, Any], values: dict[str, float]
+    problem: Problem, scorer: Scorer, options: dict[str, Any], values: dict[str, float]
 ) -> dict[str, Any]:
     clean, corrupted = problem.pairs.first
-    scoring = title
-    if title.startswith("EAP-IG"):
-        steps, endpoint = options["steps"], options["endpoint"]
-        scoring += f", {steps} step{'s' if steps > 1 else ''}, {endpoint} end included"
+    title = scorer.title
+    facts = []
+    if scorer.steps > 2:
+        facts.append(f"{options['steps']} step{'s' if options['steps'] > 1 else ''}")
+    if title == "EAP-IG":
+        facts.append(f"{options['endpoint']} end included")
+    for name in scorer.options:
+        value = options[name]
+        shown = "/".join(f"{x:g}" for x in value) if isinstance(value, Sequence) else f"{value:g}"
+        facts.append(f"{name} {shown}")
+    scoring = ", ".join([title, *facts])
     where = "each position by itself" if problem.positions else "all positions"
     return {
         "title": f"Circuit by {title}",
         "scoring": scoring,
         "metric": problem.metric.title,
         "level": problem.level,
+        "d_model": problem.pairs.session.anatomy.d_model,
         "ablation": f"{problem.ablation.title}, {where}",
         "n_pairs": len(problem.pairs),
         "tokens": list(clean.tokens),
@@ -203,12 +219,11 @@ def _meta(
 
 
 class _Bar:
-    """One progress bar over scoring and measuring, in units of runs of the model."""
+    """One progress bar over scoring and measuring, by their runs over all pairs."""
 
-    def __init__(self, run: Run, batches: int, steps: int, sizes: int) -> None:
+    def __init__(self, run: Run, runs: float, sizes: int) -> None:
         self.run = run
-        runs = batches * (3 * steps + 2)
-        self.share = runs / (runs + batches * (sizes + 2)) if sizes else 1.0
+        self.share = runs / (runs + sizes + 2) if sizes else 1.0
 
     def first(self, done: int, total: int) -> None:
         """Report within the scoring."""

@@ -8,7 +8,12 @@ import torch
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from interp_widgets.methods.circuits.acdc import acdc, kept_scores
 from interp_widgets.methods.circuits.eap import eap, eap_ig, exact
+from interp_widgets.methods.circuits.edge_pruning import edge_pruning
+from interp_widgets.methods.circuits.flow_routes import flow_routes
+from interp_widgets.methods.circuits.gates import Gates, Trial
+from interp_widgets.methods.circuits.gradient_sampling import gradient_sampling
 from interp_widgets.results.graph import Graph
 
 WIDTH = 16
@@ -69,6 +74,12 @@ class Planted:
         for column, grad in reversed(list(zip(read, grads, strict=True))):
             yield [column], torch.zeros_like(read[column])[None] if grad is None else grad[None]
 
+    def streams(self, batch):
+        written, _ = self.writers(batch)
+        return {
+            int(limit): written[:limit].sum(0) for limit in np.unique(self.graph.first_unreadable)
+        }
+
     def cut(self, batch, values, edges, *, grad=False):
         masks = edges.expand(len(batch), *self.graph.shape).double()
 
@@ -79,7 +90,7 @@ class Planted:
                 "bw,wbtd->btd", masks[:, : len(now), column], difference
             )
 
-        with torch.no_grad():
+        with torch.set_grad_enabled(grad):
             return self.forward(batch, change)[1]
 
 
@@ -139,6 +150,70 @@ def test_a_planted_circuit_is_recovered(seed):
         assert auroc(scores) >= 0.99
         assert auroc(scores) >= auroc(reads) + 0.03
         assert (scores[~real] == 0).all()
+    flow = flow_routes(engine, clean)
+    # What flows is not what matters for the task: worse than the norms of the weights.
+    assert 0.68 <= auroc(flow) <= 0.84
+    np.testing.assert_allclose(flow.sum(0), len(clean))
+
+
+def divergence(engine, clean, corrupted):
+    """The pairs with the KL divergence from the clean run as the loss."""
+    ours = engine.writers(clean)[1].log_softmax(-1)
+
+    def loss(logits):
+        theirs = logits.log_softmax(-1)
+        return torch.nn.functional.kl_div(theirs, ours, reduction="none", log_target=True).sum(-1)
+
+    return Trial(clean, engine.writers(corrupted)[0], loss)
+
+
+def repeat(x, n):
+    return x.repeat(n, 1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_searched_and_learned_circuits_are_the_planted_one(seed):
+    engine, truth, reads = planted(seed)
+    trials = [divergence(engine, *pairs(16))]
+    real = engine.graph.real_edge_mask
+    taus = [0.05, 0.002]
+    gates = Gates(engine.graph)
+    scores, gate = edge_pruning(engine, trials, gates, steps=100, sparsity=0.8)
+    found = {
+        "acdc": kept_scores(acdc(engine, trials, repeat=repeat, taus=taus, rows=512), taus),
+        "edge pruning": scores,
+        "sampling": gradient_sampling(engine, trials, gates, steps=80, rate=0.2),
+    }
+    for name, own in found.items():
+        assert (own[~real] == 0).all()
+        assert (own >= 0).all()
+        auc = roc_auc_score(truth[real], own[real])
+        least = 0.95 if name == "edge pruning" else 0.98
+        assert auc >= least, (name, auc)
+        assert auc > roc_auc_score(truth[real], reads[real])
+    assert gate[real].sum() == pytest.approx(truth.sum(), abs=3)  # it also knows how many
+
+
+def test_trying_cuts_side_by_side_finds_what_one_after_the_other_finds():
+    """Algorithm 1 of the paper in a plain loop, with every edge's own run."""
+    engine, _, _ = planted(2)
+    clean, corrupted = pairs(6)
+    trial = divergence(engine, clean, corrupted)
+    graph, tau = engine.graph, 0.02
+    cut = torch.zeros(graph.shape, dtype=torch.bool)
+    loss = 0.0
+    for column in reversed(range(graph.n_backward)):
+        for row in reversed(range(int(graph.first_unreadable[column]))):
+            tried = cut.clone()
+            tried[row, column] = True
+            after = float(trial.loss(engine.cut(clean, trial.values, tried)).mean())
+            if after - loss < tau:
+                cut, loss = tried, after
+    (kept,) = acdc(engine, [trial], repeat=repeat, taus=[tau], rows=60)
+    np.testing.assert_array_equal(kept, graph.real_edge_mask & ~cut.numpy())
+    assert 0 < kept.sum() < 60
+    with pytest.raises(ValueError, match="above 0"):
+        acdc(engine, [trial], repeat=repeat, taus=[0.1, 0])
 
 
 def test_attribution_agrees_with_patching_every_edge_alone():
@@ -189,6 +264,14 @@ def test_a_saturated_edge_is_seen_by_integrated_gradients_only():
     assert true == pytest.approx(32)
     assert score == pytest.approx(64 * 4 / 10)
     assert library == pytest.approx(64 * 5 / 10)
+    trial = Trial(clean, engine.writers(corrupted)[0], loss(None))
+    (kept,) = acdc(engine, [trial], repeat=lambda x, n: x.repeat(n, 1), taus=[1.0])
+    gates = Gates(graph)
+    pruned, _ = edge_pruning(engine, [trial], gates, steps=60, sparsity=0.5)
+    sampled = gradient_sampling(engine, [trial], gates, steps=60, price=0.1, rate=0.3)
+    chain = graph.with_edges(["input->a0.h0<v>", "a0.h0->logits"]).in_graph
+    for own in (kept, pruned, sampled):
+        assert own[chain].min() > own[graph.real_edge_mask & ~chain].max()
 
 
 def test_integrating_with_one_step_at_the_clean_end_is_attribution_patching():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from interp_widgets.methods.circuits.engine import Engine, Loss, Note
+from interp_widgets.methods.circuits.gates import Repeat, Trial, losses
 from interp_widgets.methods.circuits.tally import Level, Tally
 from interp_widgets.results.graph import Graph
 
@@ -239,7 +240,7 @@ def exact(
     values: Tensor,
     loss: LossOf,
     *,
-    repeat: Callable[[Any, int], Any],
+    repeat: Repeat,
     level: Literal["edge", "node"] = "edge",
     rows: int = 64,
     note: Note | None = None,
@@ -261,24 +262,19 @@ def exact(
         note(ours, logits)
     pairs = ours.shape[1]
     of_logits = loss(logits)
-    base = of_logits(logits).double()
+    base = float(of_logits(logits).double().mean())
     real = torch.from_numpy(engine.graph.real_edge_mask)
     units = real.nonzero() if level == "edge" else torch.arange(engine.graph.n_forward)[:, None]
     at_once = max(1, rows // pairs)
+    trial = Trial(clean, values, of_logits)
     effects: list[float] = []
     for start in range(0, len(units), at_once):
         some = units[start : start + at_once]
         masks = torch.zeros((len(some), *engine.graph.shape), dtype=torch.bool)
         for mask, unit in zip(masks, some.tolist(), strict=True):
             mask[tuple(unit)] = True
-        out = engine.cut(
-            repeat(clean, len(some)),
-            values.expand_as(ours).repeat(1, len(some), 1, 1),
-            (masks & real).repeat_interleave(pairs, 0),
-        )
-        for i in range(len(some)):
-            own = of_logits(out[i * pairs : (i + 1) * pairs]).double()
-            effects.append(float((own - base).sum()))
+        after = losses(engine, [trial], masks & real, repeat=repeat, rows=rows)
+        effects += ((after - base) * pairs).tolist()
         if progress is not None:
             progress(min(start + at_once, len(units)), len(units))
     scores = np.zeros(engine.graph.shape if level == "edge" else engine.graph.n_forward, np.float32)

@@ -39,6 +39,12 @@ class Engine(Protocol):
     def writers(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return ``[n_forward, batch, position, d]`` and the logits ``[batch, vocabulary]``."""
 
+    def streams(self, batch: Any) -> dict[int, Tensor]:
+        """Return the residual streams that are read ``{limit: [batch, position, d]}``.
+
+        Readers that read the same stream have the same limit, ``graph.first_unreadable``.
+        """
+
     def gradients(
         self,
         batch: Any,
@@ -126,6 +132,25 @@ class ModelEngine:
             if layer.mlp_out is not None:
                 steps.append(single(self.graph.writer(i), layer.mlp_out))
         return steps
+
+    def streams(self, batch: PromptBatch) -> dict[int, Tensor]:
+        """Return what readers read, before their norms, by the number of writers before them."""
+        found: dict[int, Tensor] = {}
+
+        def keep(column: int, place: Location) -> Step:
+            limit = int(self.graph.first_unreadable[column])
+            return self._step(
+                place, lambda: found.__setitem__(limit, self._at(place).detach().clone())
+            )
+
+        steps = [keep(self.graph.n_backward - 1, self.wiring.logits.place)]
+        for i, layer in enumerate(self.wiring.layers):
+            steps.append(keep(self.graph.reader(i, 0), layer.start))
+            if layer.mlp is not None and layer.mlp.norm is None:
+                steps.append(keep(self.graph.reader(i), layer.mlp.place))
+        with torch.no_grad():
+            self._run(batch, steps, wide=False)
+        return found
 
     # Gradients at readers
 

@@ -42,7 +42,8 @@ class Problem:
     """Pairs of prompts, what is measured on them, and how components are taken away.
 
     A discovery method goes through :meth:`cases`, and calls ``case.note`` with each clean run, or
-    hands it to the scoring function.
+    hands it to the scoring function. What it finds beside scores goes into ``arrays``, which the
+    result keeps.
     """
 
     engine: ModelEngine
@@ -52,6 +53,7 @@ class Problem:
     level: Level = "edge"
     positions: bool = False
     ends: dict[str, list[float]] = field(default_factory=lambda: {"clean": [], "corrupted": []})
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from torch import Tensor
 
+from interp_widgets.methods.circuits import acdc as searching
 from interp_widgets.methods.circuits import eap as attribution
+from interp_widgets.methods.circuits import edge_pruning as pruning
+from interp_widgets.methods.circuits import flow_routes as flowing
+from interp_widgets.methods.circuits import gradient_sampling as sampling
+from interp_widgets.methods.circuits.engine import Loss
+from interp_widgets.methods.circuits.gates import Gates, Trial
+from interp_widgets.methods.circuits.metrics import Metric
 from interp_widgets.methods.circuits.problem import Case, Problem
 from interp_widgets.methods.circuits.tally import Level
 from interp_widgets.methods.circuits.wiring import CircuitError
@@ -20,32 +28,77 @@ MOST_EXACT = 5_000
 
 
 class Score(Protocol):
-    """Scores a problem; ``options`` are the method's own (``steps``, ``endpoint``, …)."""
+    """Scores a problem; ``options`` are ``steps``, ``endpoint``, ``seed`` and the method's own."""
 
     def __call__(self, problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
         """Return scores of the problem's shape, means over pairs."""
 
 
+Runs = Callable[[Problem, Mapping[str, Any]], float]
+
+
+def _by_steps(_: Problem, options: Mapping[str, Any]) -> float:
+    return 3 * int(options["steps"]) + 2
+
+
 @dataclass(frozen=True)
 class Scorer:
-    """A discovery method: its title, what it can score, and whether it looks at positions."""
+    """A discovery method.
+
+    Parameters
+    ----------
+    title
+        Its name for readers.
+    score
+        Runs it.
+    paper
+        Where it comes from.
+    levels, positions
+        What it can score, and whether it tells positions apart.
+    steps
+        Default number of steps.
+    options
+        Its own constants with their defaults, which ``iw.circuit(options={…})`` changes.
+    runs
+        About how many forward passes over all pairs it takes, for the progress bar.
+    """
 
     title: str
     score: Score
+    paper: str = ""
     levels: tuple[Level, ...] = ("edge",)
     positions: bool = False
+    steps: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    runs: Runs = _by_steps
+
+    def settle(self, steps: int | None, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return steps and constants, defaults filled in.
+
+        Raises
+        ------
+        CircuitError
+            For a constant that the method does not have.
+        """
+        given = dict(options or {})
+        unknown = sorted(set(given) - set(self.options))
+        if unknown:
+            takes = ", ".join(f"{k}={v!r}" for k, v in self.options.items()) or "none"
+            raise CircuitError(f"{self.title} has no option {unknown[0]!r}; it takes {takes}")
+        return {"steps": self.steps if steps is None else steps, **self.options, **given}
 
 
 SCORERS: dict[str, Scorer] = {}
 
 
-def scorer(
-    name: str, title: str, *, levels: tuple[Level, ...] = ("edge",), positions: bool = False
-) -> Callable[[Score], Score]:
-    """Register a discovery method; ``iw.circuit(method=name)`` runs it."""
+def scorer(name: str, title: str, **about: Any) -> Callable[[Score], Score]:
+    """Register a discovery method; ``iw.circuit(method=name)`` runs it.
+
+    ``about`` are the other fields of :class:`Scorer`.
+    """
 
     def add(score: Score) -> Score:
-        SCORERS[name] = Scorer(title, score, levels, positions)
+        SCORERS[name] = Scorer(title, score, **about)
         return score
 
     return add
@@ -96,7 +149,7 @@ def _keeping(problem: Problem) -> dict[str, Any]:
     return {"level": problem.level, "positions": problem.positions}
 
 
-@scorer("eap", "EAP", levels=ALL, positions=True)
+@scorer("eap", "EAP", paper="arXiv:2310.10348", levels=ALL, positions=True)
 def eap(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching (:func:`attribution.eap`)."""
     if problem.metric.name == "kl":
@@ -114,7 +167,7 @@ def eap(problem: Problem, options: dict[str, Any], progress: Progress) -> np.nda
     return _by_batch(problem, progress, one)
 
 
-@scorer("eap-ig", "EAP-IG", levels=ALL, positions=True)
+@scorer("eap-ig", "EAP-IG", steps=5, paper="arXiv:2403.17806", levels=ALL, positions=True)
 def eap_ig(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching with gradients integrated over inputs."""
 
@@ -134,7 +187,15 @@ def eap_ig(problem: Problem, options: dict[str, Any], progress: Progress) -> np.
     return _by_batch(problem, progress, one)
 
 
-@scorer("eap-ig-activations", "EAP-IG over activations", levels=ALL, positions=True)
+@scorer(
+    "eap-ig-activations",
+    "EAP-IG over activations",
+    paper="arXiv:2403.17806",
+    levels=ALL,
+    positions=True,
+    steps=5,
+    runs=lambda problem, options: 3 * options["steps"] * (2 * problem.engine.graph.layers + 1),
+)
 def eap_ig_activations(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching with gradients integrated over what each writer writes."""
 
@@ -153,7 +214,14 @@ def eap_ig_activations(problem: Problem, options: dict[str, Any], progress: Prog
     return _by_batch(problem, progress, one)
 
 
-@scorer("clean-corrupted", "Clean-corrupted attribution", levels=ALL, positions=True)
+@scorer(
+    "clean-corrupted",
+    "Clean-corrupted attribution",
+    paper="arXiv:2403.17806",
+    levels=ALL,
+    positions=True,
+    steps=2,
+)
 def clean_corrupted(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching with the mean of the gradients at both ends."""
     del options
@@ -172,12 +240,22 @@ def clean_corrupted(problem: Problem, options: dict[str, Any], progress: Progres
     return _by_batch(problem, progress, one)
 
 
-@scorer("exact", "Exact patching", levels=("edge", "node"))
+def _units(problem: Problem) -> int:
+    graph = problem.engine.graph
+    return graph.n_edges if problem.level == "edge" else graph.n_forward
+
+
+@scorer(
+    "exact",
+    "Exact patching",
+    paper="arXiv:2304.05969",
+    levels=("edge", "node"),
+    runs=lambda problem, _: 1.5 * _units(problem),
+)
 def exact(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Cut every edge, or every component, alone."""
     del options
-    graph = problem.engine.graph
-    units = graph.n_edges if problem.level == "edge" else graph.n_forward
+    units = _units(problem)
     if units > MOST_EXACT:
         raise CircuitError(
             f"exact patching runs the model once per edge, and there are {units:,}; "
@@ -190,10 +268,127 @@ def exact(problem: Problem, options: dict[str, Any], progress: Progress) -> np.n
             case.clean,
             case.values,
             case.loss,
-            repeat=lambda batch, n: PromptBatch(batch.prompts * n),
-            level="edge" if problem.level == "edge" else "node",
+            repeat=_repeat,
+            level=_level(problem),
             note=case.note,
             progress=within,
         )
 
     return _by_batch(problem, progress, one)
+
+
+@scorer(
+    "acdc",
+    "ACDC",
+    paper="arXiv:2304.14997",
+    options={"taus": searching.TAUS},
+    runs=lambda problem, options: 0.5 * problem.engine.graph.n_edges * len(options["taus"]),
+)
+def acdc(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
+    """Greedy search by the KL divergence; the score is the largest threshold that keeps an edge.
+
+    The circuits themselves are in the result as ``kept_by_tau`` ``[tau, n_forward, n_backward]``.
+    """
+    taus = [float(tau) for tau in options["taus"]]
+    kept = searching.acdc(
+        problem.engine, _trials(problem), repeat=_repeat, taus=taus, progress=progress
+    )
+    problem.arrays |= {"taus": np.array(taus, np.float32), "kept_by_tau": kept}
+    return searching.kept_scores(kept, taus)
+
+
+@scorer(
+    "edge-pruning",
+    "Edge Pruning",
+    paper="arXiv:2406.16778",
+    levels=("edge", "node"),
+    positions=True,
+    steps=300,
+    options={"sparsity": 0.95, "rate": 0.8},
+    runs=lambda problem, options: 6 * options["steps"] / len(problem.pairs.batches),
+)
+def edge_pruning(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
+    """Gates learned under a target of sparsity; without noise they are ``gate`` in the result."""
+    scores, gate = pruning.edge_pruning(
+        problem.engine,
+        _trials(problem),
+        _gates(problem),
+        steps=options["steps"],
+        sparsity=options["sparsity"],
+        rate=options["rate"],
+        seed=options["seed"],
+        progress=progress,
+    )
+    problem.arrays["gate"] = gate
+    return scores
+
+
+@scorer(
+    "ugs",
+    "Uniform gradient sampling",
+    paper="arXiv:2409.09951",
+    levels=("edge", "node"),
+    positions=True,
+    steps=300,
+    options={"price": 1e-3, "rate": 0.1},
+    runs=lambda problem, options: 6 * options["steps"] / len(problem.pairs.batches),
+)
+def gradient_sampling(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
+    """Probabilities that a unit has to be whole."""
+    return sampling.gradient_sampling(
+        problem.engine,
+        _trials(problem),
+        _gates(problem),
+        steps=options["steps"],
+        price=options["price"],
+        rate=options["rate"],
+        seed=options["seed"],
+        progress=progress,
+    )
+
+
+@scorer(
+    "flow-routes",
+    "Information-flow routes",
+    paper="arXiv:2403.00824",
+    positions=True,
+    runs=lambda *_: 3,
+)
+def flow_routes(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
+    """Proximity on the clean run; neither the metric nor the corrupted prompt matters."""
+    del options
+
+    def one(case: Case, _: Progress) -> np.ndarray:
+        return flowing.flow_routes(
+            problem.engine, case.clean, positions=problem.positions, note=case.note
+        )
+
+    return _by_batch(problem, progress, one)
+
+
+def _repeat(batch: PromptBatch, n: int) -> PromptBatch:
+    return PromptBatch(batch.prompts * n)
+
+
+def _level(problem: Problem) -> Literal["edge", "node"]:
+    return "edge" if problem.level == "edge" else "node"
+
+
+def _gates(problem: Problem) -> Gates:
+    length = len(problem.pairs.first[0]) if problem.positions else None
+    return Gates(problem.engine.graph, _level(problem), length)
+
+
+def _trials(problem: Problem) -> list[Trial]:
+    """Return the batches with the KL divergence from the clean run as the loss."""
+    found = []
+    for case in problem.cases():
+        written, logits = problem.engine.writers(case.clean)
+        case.note(written, logits)
+        found.append(Trial(case.clean, case.values, _divergence(case, logits)))
+    return found
+
+
+def _divergence(case: Case, clean: Tensor) -> Loss:
+    """Return the KL divergence ``[batch]`` of logits from the clean run's."""
+    return lambda own: Metric("kl").value(own, case.clean, clean)
