@@ -61,7 +61,7 @@ describe("boxes of classes", () => {
     expect(at("input")).toBeGreaterThan(at("group:early"));
     expect(at("group:early")).toBeGreaterThan(at("m1"));
     expect(at("m1")).toBeGreaterThan(at("logits"));
-    expect(inside(folded.graph.nodes.at(-1)!)).toEqual(["0.1, 0.2"]);
+    expect(inside(folded.graph.nodes.at(-1)!)).toEqual(["0.1,\u00a00.2"]);
   });
 });
 
@@ -218,6 +218,55 @@ describe("arranging by keyboard", () => {
     press(node(root, "group:early"), "Enter"); // the edge is still picked
     await settle();
     expect(model.get("state").cut).toEqual([]);
+  });
+
+  it("walks through the members of a class and switches one off", async () => {
+    const asked: unknown[] = [];
+    const answers = { select: () => ({}), intervene: (p: unknown) => asked.push(p) };
+    const state = { size: 5, cut: [], layout: "classes", groups: [{ ...pair, collapsed: false }] };
+    const off = [{ kind: "ablate", site: "z", layer: 0, head: [2] }];
+    shown = show(view, { spec: { ...spec, interventions: off }, state }, answers);
+    const { root } = shown;
+    const group = node(root, "group:early");
+    const on = () => [...root.querySelectorAll(".iw-member-on")].map((el) => el.textContent);
+    expect(root.querySelector(".iw-member.iw-ablated")?.textContent).toBe("0.2");
+    group.focus();
+    press(group, "o");
+    expect(on()).toEqual(["0.1"]);
+    press(group, "O", { shiftKey: true });
+    expect(on()).toEqual(["0.2"]);
+    expect(root.querySelector("[aria-live]")?.textContent).toContain("head 0.2, 1 edge in");
+    press(group, "o");
+    press(group, "Enter");
+    await settle();
+    expect(asked).toEqual([{ kind: "ablate", site: "z", layer: 0, head: 1 }]);
+    press(group, "Escape");
+    expect(on()).toEqual([]);
+    node(root, "group:early")
+      .querySelector<SVGElement>("[data-member]")!
+      .dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    await settle();
+    expect(asked.length).toBe(2);
+  });
+
+  it("folds the box of an open group, and Ctrl Z takes it back", async () => {
+    const { root, model } = open({ groups: [{ ...pair, collapsed: false }] });
+    const box = root.querySelector<SVGElement>(".iw-hull")!;
+    expect(box.getAttribute("tabindex")).toBe("0");
+    box.focus();
+    expect(root.querySelector(".iw-arrange")?.textContent).toContain("Group early, 2 members");
+    press(box, "Enter");
+    await settle();
+    expect(model.get("state").groups[0].collapsed).toBe(true);
+    expect((document.activeElement as HTMLElement).dataset.node).toBe("group:early");
+    expect(root.querySelector(".iw-arrange")?.textContent).toContain("Undo arranging");
+    press(document.activeElement!, "z", { ctrlKey: true });
+    await settle();
+    expect(model.get("state").groups[0].collapsed).toBe(false);
+    expect(press(root.querySelector(".iw-hull")!, "z", { ctrlKey: true })).toBe(true); // nothing left
+    press(root.querySelector(".iw-hull")!, "x");
+    await settle();
+    expect(model.get("state").groups).toEqual([]);
   });
 
   it("hides names and scores until they are revealed", async () => {

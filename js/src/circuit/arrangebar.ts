@@ -46,7 +46,7 @@ export class ArrangeBar {
       act("Note…", () => this.askNote(group));
       act("Take apart", () => arrangement.ungroup(group));
     }
-    if (arrangement.canUndo && parts.length) act("Undo", () => arrangement.undo());
+    if (arrangement.canUndo) act("Undo arranging", () => arrangement.undo());
     this.el.replaceChildren(...parts);
     this.el.hidden = parts.length === 0;
   }

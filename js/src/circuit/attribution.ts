@@ -6,7 +6,7 @@ import type { NdArray } from "../core/wire.js";
 import { Board, type Rows, score } from "./board.js";
 import { type Card, cardOf } from "./card.js";
 import { Graph, type GraphNode, Links, type NodeKind, spokenLabel } from "./graph.js";
-import { attributionLegend } from "./legend.js";
+import { attributionLegend, signsOf } from "./legend.js";
 import { fixed, prune } from "./prune.js";
 import type { LayoutKind, SceneOptions } from "./scene.js";
 
@@ -60,7 +60,6 @@ export class AttributionView extends Board {
     view.body.classList.add("iw-with-card");
     const left = h("div", { class: "iw-graph-pane" }, this.stage.el, this.bar.el);
     view.body.replaceChildren(left, this.card);
-    this.key.replaceChildren(...attributionLegend());
     view.foot.append(this.key, this.counts);
     if (spec.note) view.note(spec.note, "warning", undefined, "file");
     view.onResize((width) => this.reshape(width));
@@ -158,6 +157,7 @@ export class AttributionView extends Board {
 
   protected override drew(): void {
     const { scene, view } = this;
+    this.key.replaceChildren(...attributionLegend(signsOf(scene.strokes)));
     const total = view.spec.ids.length.toLocaleString("en");
     const shown = scene.shown.length.toLocaleString("en");
     const words = [
@@ -206,6 +206,9 @@ export class AttributionView extends Board {
       return;
     }
     const { kept, links } = scene;
+    const shown = (i: number | undefined) =>
+      !this.veiled(links.graph.nodes[i as number] as GraphNode);
+    const clear = (edge: number) => shown(links.from[edge]) && shown(links.to[edge]);
     const facts = {
       node,
       influence: this.influence[at] as number,
@@ -214,8 +217,8 @@ export class AttributionView extends Board {
     };
     const parts = cardOf(facts, this.details, {
       links,
-      incoming: kept.incoming.get(at) ?? [],
-      outgoing: kept.outgoing.get(at) ?? [],
+      incoming: (kept.incoming.get(at) ?? []).filter(clear),
+      outgoing: (kept.outgoing.get(at) ?? []).filter(clear),
       press: (other) => this.pressNode(other),
     });
     this.card.replaceChildren(...parts);

@@ -8,10 +8,11 @@ import { Arrangement } from "./arrange.js";
 import { ArrangeBar } from "./arrangebar.js";
 import { Axes } from "./axes.js";
 import type { Look } from "./draw.js";
+import { groupId } from "./fold.js";
 import type { GraphNode, Links } from "./graph.js";
 import { spokenLabel } from "./graph.js";
 import { hulls } from "./hulls.js";
-import { type BoardKeys, boardKey } from "./keys.js";
+import { type BoardKeys, boardKey, groupKey } from "./keys.js";
 import { edgesOf } from "./navigate.js";
 import { type Marks, Nodes } from "./nodes.js";
 import { StagePointer, zoomButtons } from "./pointer.js";
@@ -33,6 +34,8 @@ export abstract class Board implements BoardKeys {
   /** The node that has the focus, and the link that was picked by keyboard. */
   focused = -1;
   edge = -1;
+  /** The member of the focused class that was picked by keyboard. */
+  member = -1;
   moving = false;
   protected width = 640;
   protected height = 400;
@@ -150,18 +153,16 @@ export abstract class Board implements BoardKeys {
       notes: arrangement.notes,
       chosen: arrangement.chosen,
       veiled: (node) => this.veiled(node),
+      covered: (node) => this.covered(node),
     };
     this.nodes.show(scene, marks);
     const { groups } = arrangement;
-    const boxes = hulls(
-      scene,
-      groups,
-      (group) => this.view.veiled(group.name),
-      (group) => {
-        if (this.view.veiled(group.name)) this.view.reveal(group.name);
-        else arrangement.fold(group.name);
-      },
-    );
+    const boxes = hulls(scene, groups, {
+      veiled: (group) => this.view.veiled(group.name),
+      press: (group) => this.pressGroup(group.name),
+      key: (group, event) => groupKey(this, group.name, event),
+      focus: (group) => this.bar.show(group.name),
+    });
     this.nodes.under.replaceChildren(...boxes);
     this.height = options.height;
     stage.resize(this.width, Math.min(options.height, scene.layout.height));
@@ -169,7 +170,8 @@ export abstract class Board implements BoardKeys {
     this.bar.show(this.groupUnder(this.focused));
     this.drew();
     this.marked();
-    if (this.focused >= 0) this.light(this.focused);
+    this.nodes.markMember(this.member);
+    if (this.nodes.walked(this.focused)) this.light(this.focused);
   }
 
   private marked(): void {
@@ -209,6 +211,10 @@ export abstract class Board implements BoardKeys {
     );
   }
 
+  private covered(node: number): boolean {
+    return edgesOf(this.scene.circuit, node).some((edge) => this.edgeVeiled(edge));
+  }
+
   private reveal(node: number): boolean {
     const at = this.scene.graph.nodes[node];
     if (!at || !this.veiled(at)) return false;
@@ -231,7 +237,7 @@ export abstract class Board implements BoardKeys {
   }
 
   dark(): void {
-    if (this.focused >= 0) {
+    if (this.nodes.walked(this.focused)) {
       this.light(this.focused);
       return;
     }
@@ -242,7 +248,7 @@ export abstract class Board implements BoardKeys {
   point(node: number, x: number, y: number): void {
     const at = this.scene.graph.nodes[node];
     if (!at) return;
-    this.light(node);
+    this.light(this.scene.holder(node));
     const name = this.nameOf(node);
     if (!at.members) {
       const head = at.kind === "head" ? { layer: at.layer, head: at.head } : {};
@@ -253,7 +259,7 @@ export abstract class Board implements BoardKeys {
       this.tip.show(x, y, "hidden", [], [hint("Press to reveal")]);
       return;
     }
-    const rows = this.nodeRows(node);
+    const rows: Rows = this.covered(node) ? [["links", "hidden"]] : this.nodeRows(node);
     const group = at.members ? undefined : this.arrangement.groupOf(at.id);
     if (group) rows.push(["group", this.view.veiled(group.name) ? "hidden" : group.name]);
     const note = this.arrangement.notes[name];
@@ -381,6 +387,7 @@ export abstract class Board implements BoardKeys {
     if (this.focused === node) return;
     this.focused = node;
     this.edge = -1;
+    this.pickMember(-1);
     this.light(node);
     const { layout, graph } = this.scene;
     this.stage.reveal(layout.x[node] as number, layout.y[node] as number);
@@ -392,7 +399,33 @@ export abstract class Board implements BoardKeys {
   private blur(): void {
     this.focused = -1;
     this.edge = -1;
+    this.pickMember(-1);
     this.dark();
+  }
+
+  /** Folds or unfolds a group, or shows what is hidden; the focus follows. */
+  pressGroup(name: string): void {
+    if (this.view.veiled(name)) {
+      this.view.reveal(name);
+      return;
+    }
+    this.arrangement.fold(name);
+    const { graph } = this.scene;
+    const first = this.arrangement.named(name)?.members[0] ?? "";
+    const box = graph.find(groupId(name));
+    this.nodes.focus(box >= 0 ? box : graph.find(first));
+  }
+
+  /** Picks a member inside the box of the focused class; -1 ends it. */
+  pickMember(member: number): void {
+    this.member = member;
+    this.nodes.markMember(member);
+    const at = this.scene.graph.nodes[member];
+    if (!at) return;
+    this.select(at);
+    const rows = this.nodeRows(member).map((row) => row.join(" "));
+    const off = this.special().ablated.has(member) ? "ablated" : "";
+    this.view.say([spokenLabel(at), ...rows, off].filter(Boolean).join(", "));
   }
 
   /** Picks a link by keyboard and says what it is. */
@@ -417,7 +450,8 @@ export const hint = (text: string): Node => h("em", { class: "iw-hint" }, text);
 
 /** How many links go in and out, and how much they carry. */
 export function sums(scene: Scene, node: number): Rows {
-  const { circuit, edges } = scene;
+  const drawn = scene.shown.includes(node); // or inside the box of a class
+  const [circuit, edges] = drawn ? [scene.circuit, scene.edges] : [scene.kept, scene.links];
   const rows: Rows = [];
   for (const [word, list] of [
     ["in", circuit.incoming.get(node) ?? []],

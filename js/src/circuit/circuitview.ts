@@ -8,7 +8,7 @@ import { Cuts } from "./cuts.js";
 import type { Look } from "./draw.js";
 import { CircuitGraph, Edges, type GraphNode, spokenLabel } from "./graph.js";
 import { naturalHeight } from "./layout.js";
-import { circuitLegend } from "./legend.js";
+import { circuitLegend, signsOf } from "./legend.js";
 import type { Marks } from "./nodes.js";
 import { Reference } from "./reference.js";
 import {
@@ -137,8 +137,6 @@ export class CircuitView extends Board {
           : current;
     this.mode = mode;
     this.scene.take(new Edges(this.graph, list.flat, list.score));
-    const reference = this.reference?.spec.level;
-    this.key.replaceChildren(...circuitLegend({ difference: mode === "difference", reference }));
   }
 
   /** Fetches what the mode or the size needs and is not here yet. */
@@ -179,7 +177,7 @@ export class CircuitView extends Board {
 
   protected options(): SceneOptions {
     const { view, scene, arrangement } = this;
-    if (this.mode !== view.mode || !this.key.childElementCount) this.retake();
+    if (this.mode !== view.mode) this.retake();
     const height = naturalHeight(this.graph.layers);
     const full = document.fullscreenElement === view.el;
     const { links } = scene;
@@ -207,6 +205,10 @@ export class CircuitView extends Board {
   protected override drew(): void {
     const { view, scene } = this;
     this.sizes.set(this.size, scene.links.length, view.spec.faithfulness ?? null);
+    const reference = this.reference?.spec.level;
+    const difference = this.mode === "difference";
+    const signs = signsOf(scene.strokes);
+    this.key.replaceChildren(...circuitLegend({ drawn: signs, difference, reference }));
     const drawn = scene.circuit.edges.length;
     const whole = scene.kept.edges.length;
     const left = scene.circuit.asked - whole;

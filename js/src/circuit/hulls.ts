@@ -14,11 +14,17 @@ interface Box {
   y1: number;
 }
 
+export interface HullEvents {
+  veiled(group: Group): boolean;
+  press(group: Group): void;
+  key(group: Group, event: KeyboardEvent): void;
+  focus(group: Group): void;
+}
+
 export function hulls(
   scene: Scene,
   groups: readonly Group[],
-  veiled: (group: Group) => boolean,
-  press: (group: Group) => void,
+  { veiled, press, key, focus }: HullEvents,
 ): SVGElement[] {
   const { graph, layout } = scene;
   const shown = new Set(scene.shown);
@@ -52,7 +58,7 @@ export function hulls(
     const g = s("g", {
       class: `iw-hull iw-class-${n % 6}`,
       role: "button",
-      tabindex: -1,
+      tabindex: 0,
       "aria-label": `group ${name}, ${members.length} shown, press to fold`,
     });
     for (const { x0, y0, x1, y1 } of boxes)
@@ -63,6 +69,8 @@ export function hulls(
       s("rect", { class: "iw-hull-name", x: top.x0, y: top.y0 - 16, width: wide, height: 16 }),
       s("text", { x: top.x0 + 2, y: top.y0 - 4 }, name),
     );
+    g.addEventListener("keydown", (event) => key(group, event));
+    g.addEventListener("focus", () => focus(group));
     g.addEventListener("click", (event) => {
       event.stopPropagation();
       press(group);

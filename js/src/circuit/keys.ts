@@ -2,6 +2,7 @@
 import type { View } from "../core/view.js";
 import type { Arrangement } from "./arrange.js";
 import type { ArrangeBar } from "./arrangebar.js";
+import type { GraphNode } from "./graph.js";
 import { edgesOf, follow, neighbour } from "./navigate.js";
 import type { Nodes } from "./nodes.js";
 import type { Scene } from "./scene.js";
@@ -16,6 +17,7 @@ export interface BoardKeys {
   bar: ArrangeBar;
   focused: number;
   edge: number;
+  member: number;
   moving: boolean;
   /** First and last node, for Home and End. */
   ends(): [number, number];
@@ -25,6 +27,9 @@ export interface BoardKeys {
   pressLink(edge: number): void;
   pick(edge: number, node: number): void;
   light(node: number): void;
+  veiled(node: GraphNode): boolean;
+  pressGroup(name: string): void;
+  pickMember(member: number): void;
   nudge(node: number, dx: number, dy: number): void;
 }
 
@@ -38,7 +43,9 @@ export const KEYS = [
   ["P, N", "pin, note (of the chosen nodes or of this one)"],
   ["F, R, X", "fold or unfold, rename, take apart the group"],
   ["M", "move mode: arrows move the node"],
-  ["U", "take the last arrangement back"],
+  ["O, Shift O", "next or previous member of the class; Enter presses it"],
+  ["Tab", "to the boxes of open groups; Enter folds"],
+  ["U, Ctrl Z", "take the last arrangement back"],
   ["+ − 0", "zoom in, out, all; Ctrl and wheel zoom too"],
 ] as const;
 
@@ -54,8 +61,11 @@ type Arrow = (typeof ARROWS)[keyof typeof ARROWS];
 
 export function boardKey(board: BoardKeys, event: KeyboardEvent): void {
   const target = event.target as Element;
-  if (target.closest("input, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (!whole(board, event.key) && !onNode(board, event)) return;
+  if (target.closest("input, textarea")) return;
+  const chord = event.ctrlKey || event.metaKey;
+  if (chord && event.key === "z" && board.arrangement.canUndo) board.arrangement.undo();
+  else if (chord || event.altKey) return;
+  else if (!whole(board, event.key) && !onNode(board, event)) return;
   event.preventDefault();
   event.stopPropagation();
 }
@@ -78,12 +88,15 @@ function onNode(board: BoardKeys, event: KeyboardEvent): boolean {
   else if (key === "End") nodes.focus(board.ends()[1]);
   else if (key === "Enter") {
     if (board.edge >= 0) board.pressLink(board.edge);
+    else if (board.member >= 0) board.act(board.member);
     else board.act(node);
-  } else if (key === "Escape" && (board.edge >= 0 || board.moving)) {
+  } else if (key === "Escape" && (board.edge >= 0 || board.member >= 0 || board.moving)) {
+    board.pickMember(-1);
     board.edge = -1;
     board.moving = false;
     board.light(node);
   } else if (key.toLowerCase() === "e") nextEdge(board, node, event.shiftKey ? -1 : 1);
+  else if (key.toLowerCase() === "o") nextMember(board, node, event.shiftKey ? -1 : 1);
   else if (key.toLowerCase() === "m") {
     board.moving = !board.moving;
     view.say(board.moving ? "Move mode: arrows move the node, Escape ends it" : "Move mode off");
@@ -133,4 +146,28 @@ function nextEdge(board: BoardKeys, node: number, by: 1 | -1): void {
   const at = list.indexOf(board.edge);
   const first = by > 0 ? 0 : list.length - 1;
   board.pick(list[at < 0 ? first : (at + by + list.length) % list.length] as number, node);
+}
+
+/** Walks through the members that a box names. */
+function nextMember(board: BoardKeys, node: number, by: 1 | -1): void {
+  const box = board.scene.graph.nodes[node];
+  const members = box?.members ?? [];
+  if (!box || !members.length || board.veiled(box)) return;
+  const at = members.indexOf(board.member);
+  const first = by > 0 ? 0 : members.length - 1;
+  board.edge = -1;
+  board.pickMember(members[at < 0 ? first : (at + by + members.length) % members.length] as number);
+}
+
+/** Keys on the box of an open group. */
+export function groupKey(board: BoardKeys, group: string, event: KeyboardEvent): void {
+  const { key, ctrlKey, metaKey, altKey } = event;
+  if (ctrlKey || metaKey || altKey) return;
+  if (key === "Enter" || key === " " || key.toLowerCase() === "f") board.pressGroup(group);
+  else if (key.toLowerCase() === "r") board.bar.askName(group);
+  else if (key.toLowerCase() === "x") board.arrangement.ungroup(group);
+  else if (key.toLowerCase() === "n") board.bar.askNote(group);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
 }

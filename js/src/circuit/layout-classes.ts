@@ -10,17 +10,20 @@ const LETTER = 6.4;
 
 const wide = (text: string): number => text.length * LETTER + 2 * PAD;
 
+/** Between the members of a line; names may hold a comma and a plain space. */
+export const BETWEEN = ",\u00a0";
+
 /** Members of a group in lines of about equal length. */
 export function chips(graph: Graph, node: GraphNode): string[] {
   const names = (node.members ?? []).map((i) => shortLabel(graph.nodes[i] as GraphNode));
-  const total = names.join(", ").length;
+  const total = names.join(BETWEEN).length;
   const room = Math.max(14, Math.sqrt(total * 9), shortLabel(node).length);
   const lines: string[] = [];
   for (const name of names) {
     const cut = name.length > 28 ? `${name.slice(0, 27)}…` : name;
     const last = lines[lines.length - 1];
     if (last !== undefined && last.length + cut.length + 2 <= room)
-      lines[lines.length - 1] = `${last}, ${cut}`;
+      lines[lines.length - 1] = `${last}${BETWEEN}${cut}`;
     else lines.push(cut);
   }
   const few = lines.length > 6 ? [...lines.slice(0, 5), `… ${names.length} in all`] : lines;
@@ -45,7 +48,9 @@ export function layoutClasses(
     if (list) list.add(links.from[e] as number);
     else fed.set(to, new Set([links.from[e] as number]));
   }
-  const order = [...shown].sort((a, b) => node(a).layer - node(b).layer || a - b);
+  // An MLP reads the heads of its own layer.
+  const level = (i: number) => node(i).layer + (node(i).kind === "mlp" ? 0.5 : 0);
+  const order = [...shown].sort((a, b) => level(a) - level(b) || a - b);
   const rows: number[][] = [];
   const near = Math.max(1, layers / 10);
   for (const i of order) {
@@ -57,7 +62,7 @@ export function layoutClasses(
       row &&
       first !== undefined &&
       (end ? node(first).kind === node(i).kind : !ends.includes(node(first).kind)) &&
-      node(i).layer - node(first).layer < near &&
+      level(i) - level(first) < near &&
       !row.some((other) => fed.get(i)?.has(other));
     if (joins) row.push(i);
     else rows.push([i]);

@@ -1,5 +1,6 @@
 // What colours, dashes, widths and marks mean.
 import { h, s } from "../core/dom.js";
+import type { Strokes } from "./curve.js";
 import { markPath } from "./marks.js";
 import { portMark } from "./nodes.js";
 
@@ -8,17 +9,35 @@ const picture = (width: number, ...children: SVGElement[]): SVGElement =>
 const line = (cls: string): SVGElement => picture(24, s("path", { class: cls, d: "M0 5H24" }));
 const item = (mark: SVGElement, text: string): Node => h("span", { class: "iw-key" }, mark, text);
 
+/** Which signs the drawn links have. */
+export interface Signs {
+  positive: boolean;
+  negative: boolean;
+}
+
+export const signsOf = (strokes: Strokes): Signs => ({
+  positive: strokes.negative.includes(0),
+  negative: strokes.negative.includes(1),
+});
+
+const signs = ({ positive, negative }: Signs, up: string, down: string): Node[] => [
+  ...(positive ? [item(line("iw-line-positive"), up)] : []),
+  ...(negative ? [item(line("iw-line-negative"), down)] : []),
+];
+
 export interface LegendOptions {
+  drawn: Signs;
   difference?: boolean;
   reference?: "node" | "edge" | undefined;
 }
 
-export function circuitLegend({ difference = false, reference }: LegendOptions): Node[] {
+export function circuitLegend({ drawn, difference = false, reference }: LegendOptions): Node[] {
   const port = (p: "q" | "k" | "v", text: string) =>
     item(picture(10, portMark(p, 5, 5, 3.5)), text);
   const parts = [
-    item(line("iw-line-positive"), difference ? "score rose" : "raises the metric"),
-    item(line("iw-line-negative"), difference ? "score fell" : "lowers it"),
+    ...(difference
+      ? signs(drawn, "score rose", "score fell")
+      : signs(drawn, "raises the metric", "lowers it")),
     port("q", "query"),
     port("k", "key"),
     port("v", "value"),
@@ -41,12 +60,11 @@ export function circuitLegend({ difference = false, reference }: LegendOptions):
   return parts;
 }
 
-export function attributionLegend(): Node[] {
+export function attributionLegend(drawn: Signs): Node[] {
   const mark = (kind: "feature" | "error" | "embedding") =>
     picture(12, s("path", { class: `iw-key-${kind}`, d: markPath(kind, 6, 5, 4) }));
   return [
-    item(line("iw-line-positive"), "raises its target"),
-    item(line("iw-line-negative"), "lowers it"),
+    ...signs(drawn, "raises its target", "lowers it"),
     h("span", { class: "iw-key" }, "width: |weight|"),
     item(mark("feature"), "feature"),
     item(mark("error"), "error"),

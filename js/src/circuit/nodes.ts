@@ -13,6 +13,7 @@ import {
   spokenLabel,
 } from "./graph.js";
 import { entering, heightOf } from "./layout.js";
+import { BETWEEN } from "./layout-classes.js";
 import { markPath } from "./marks.js";
 import type { Scene } from "./scene.js";
 
@@ -36,6 +37,8 @@ export interface Marks {
   /** Found in a reference, missed, or not part of it. */
   reference: (node: GraphNode) => "" | "hit" | "miss" | "extra";
   veiled: (node: GraphNode) => boolean;
+  /** Whether links of the node are hidden. */
+  covered: (index: number) => boolean;
 }
 
 /** `head 9.6, layer 9, 4 incoming edges, 2 outgoing, strongest from MLP 0 +0.31, ablated`. */
@@ -43,6 +46,7 @@ export function nodeName(
   edges: Links,
   circuit: Circuit,
   index: number,
+  covered: boolean,
   ...marks: string[]
 ): string {
   const node = edges.graph.nodes[index] as GraphNode;
@@ -53,7 +57,7 @@ export function nodeName(
   if (node.reads) parts.push(plural(incoming.length, "incoming edge"));
   if (node.writes) parts.push(plural(outgoing.length, "outgoing edge"));
   const first = incoming[0];
-  if (first !== undefined) {
+  if (first !== undefined && !covered) {
     const from = shortLabel(edges.graph.nodes[edges.from[first] as number] as GraphNode);
     const port = PORT_NAMES[edges.portOf(first)];
     parts.push(
@@ -162,7 +166,8 @@ export class Nodes {
     const [pinned, noted, selected] = [pins.has(key), notes[key], chosen.has(node.id)];
     const ports = [...new Set((circuit.incoming.get(i) ?? []).map((e) => edges.portOf(e)))].sort();
     const size = [layout.x[i], layout.y[i], layout.boxes[i], heightOf(layout, i)];
-    const flags = [ablated.has(i), pinned, noted, selected, found, hidden];
+    const off = node.members?.filter((m) => ablated.has(m)).join();
+    const flags = [ablated.has(i), off, pinned, noted, selected, found, hidden];
     const look = [...size, ...flags, ...ports, node.label, ...inside(node)].join("|");
     const g = known?.dataset.look === look ? known : this.element(i, ports, key);
     g.dataset.look = look;
@@ -176,7 +181,7 @@ export class Nodes {
     const note = noted ? `note: ${noted}` : "";
     const name = hidden
       ? `${node.members ? "group" : spokenLabel(node)}, hidden`
-      : nodeName(edges, circuit, i, ...words, note);
+      : nodeName(edges, circuit, i, this.marks?.covered(i) ?? false, ...words, note);
     g.setAttribute("aria-label", name);
     return g;
   }
@@ -279,11 +284,34 @@ export class Nodes {
     if (node.members) title.classList.add("iw-node-title");
     g.append(title);
     if (hidden) return;
+    let nth = 0;
     lines.forEach((line, n) => {
-      const text = s("text", { x, y: y - height / 2 + 31 + n * 15, "font-size": 10.5 }, line);
-      if (node.at && n === lines.length - 1) text.classList.add("iw-node-at");
+      const text = s("text", { x, y: y - height / 2 + 31 + n * 15, "font-size": 10.5 });
       g.append(text);
+      const at = Boolean(node.at) && n === lines.length - 1;
+      if (at || line.startsWith("… ")) text.append(line);
+      else
+        line.split(BETWEEN).forEach((name, k) => {
+          if (k) text.append(BETWEEN);
+          text.append(this.member(node.members?.[nth++] as number, name));
+        });
+      text.classList.toggle("iw-node-at", at);
     });
+  }
+
+  /** A member's name inside the box of its class. */
+  private member(i: number, name: string): SVGElement {
+    const el = s("tspan", { class: "iw-member" }, name);
+    el.dataset.member = String(i);
+    el.classList.toggle("iw-ablated", (this.marks as Marks).ablated.has(i));
+    el.addEventListener("pointerenter", (event) => this.events.enter(i, event as PointerEvent));
+    return el;
+  }
+
+  /** Marks one member inside its box; -1 marks none. */
+  markMember(member: number): void {
+    for (const el of this.el.querySelectorAll<SVGElement>(".iw-member"))
+      el.classList.toggle("iw-member-on", el.dataset.member === String(member));
   }
 
   private attach(g: SVGGElement, i: number, node: GraphNode): void {
@@ -298,7 +326,8 @@ export class Nodes {
     g.addEventListener("blur", () => this.events.blur());
     g.addEventListener("click", (event) => {
       event.stopPropagation();
-      this.events.press(i, event);
+      const inside = (event.target as Element).closest<SVGElement>(".iw-member");
+      this.events.press(inside ? Number(inside.dataset.member) : i, event);
     });
   }
 
@@ -341,6 +370,11 @@ export class Nodes {
   pending(node: number): void {
     for (const g of this.drawn.values()) g.classList.remove("iw-pending");
     this.drawn.get(node)?.classList.add("iw-pending");
+  }
+
+  /** Whether a node has the focus because of the keyboard, not of a click. */
+  walked(node: number): boolean {
+    return this.drawn.get(node)?.matches(":focus-visible") ?? false;
   }
 
   at(node: number): DOMRect | undefined {

@@ -1,4 +1,5 @@
 // The number of edges on a logarithmic slider, under the faithfulness measured at each size.
+import { takeOnEnter } from "../core/controls.js";
 import { h, num, s } from "../core/dom.js";
 import {
   type Faithfulness,
@@ -64,6 +65,7 @@ export function sizeBar(call: (size: number, settled: boolean) => void): SizeBar
     take(step > 0 ? Math.min(...sizes) : Math.max(...sizes), true);
   });
   input.addEventListener("change", () => take(Number(input.value) || 1, true));
+  takeOnEnter(input);
 
   const show = (): void => {
     bar.value = String(Math.round(sizeToPosition(size, total) * STEPS));

@@ -14,7 +14,7 @@ const SETTLE = 120; // ms without movement before it is drawn anew
 const REACH = 6; // px around a link that count as pointing at it
 
 export class Stage {
-  readonly el = h("div", { class: "iw-stage" });
+  readonly el = h("div", { class: "iw-stage", "data-iw-undoes": "" });
   readonly bitmap = new Bitmap((view) => this.arrived(view));
   view: Viewport = { scale: 1, x: 0, y: 0 };
   screen: Size = { width: 1, height: 1 };

@@ -15,7 +15,9 @@ export function keepKeys(el: HTMLElement, signal: AbortSignal): void {
     const runs = event.shiftKey && event.key === "Enter";
     const target = event.composedPath()[0] as Element;
     const inside = target !== el;
-    const own = inside && (!chord || ["Home", "End"].includes(event.key)) && !runs;
+    const undoes = event.key === "z" && target.closest("[data-iw-undoes]") !== null;
+    const kept = !chord || undoes || ["Home", "End"].includes(event.key);
+    const own = inside && kept && !runs;
     for (const node of [el, target]) node.toggleAttribute("data-lm-suppress-shortcuts", own);
   };
   window.addEventListener("keydown", listen, { capture: true, signal });
