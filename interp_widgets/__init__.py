@@ -25,6 +25,7 @@ _PUBLIC = {
     "patching": "interp_widgets.methods.patching",
     "path_patching": "interp_widgets.methods.path_patching",
     "path_search": "interp_widgets.methods.path_patching",
+    "direct_logit_attribution": "interp_widgets.methods.direct_logit_attribution",
     "circuit": "interp_widgets.methods.circuit",
     "concepts": "interp_widgets.methods.concepts",
     "show": "interp_widgets.methods.show",
