@@ -121,7 +121,7 @@ describe("choosing", () => {
     await settle();
     expect(shown.model.get("state")).toMatchObject({ layer: 1, concept: 0 });
     const selected = shown.model.sent.filter((m) => m.name === "select").map((m) => m.payload);
-    expect(selected).toEqual([{ node: "stripes" }, { layer: 5 }]);
+    expect(selected).toEqual([{ node: "stripes", layer: 5 }]);
   });
 });
 

@@ -155,6 +155,7 @@ describe("the heatmap in a page", () => {
     press("ArrowRight");
     expect(cell().getAttribute("aria-label")).toContain("NaN");
     press("Enter");
+    await settle();
     const chosen = model.sent.find((m) => m.name === "select");
     expect(chosen.payload).toEqual({ layer: 4, head: 1, token: 1 });
     press(" ");

@@ -194,19 +194,23 @@ describe("hover and selection", () => {
       v.view.onHover(call);
       return call;
     });
-    one.view.hover({ token: 3 });
-    one.view.hover({ token: 3 });
+    for (const token of [1, 2, 3]) one.view.hover({ token });
+    expect(heard[1]).not.toHaveBeenCalled();
+    await settle();
     expect(heard.map((call) => call.mock.calls.length)).toEqual([0, 1, 0]);
     expect(heard[1]).toHaveBeenCalledWith({ token: 3 });
     expect(one.model.sent).toEqual([]);
     await two.choose("Unlink selection");
     one.view.hover(null);
     two.view.hover({ head: 1 });
+    await settle();
     expect(heard.map((call) => call.mock.calls.length)).toEqual([0, 1, 0]);
     one.view.hover({ layer: 2 });
     one.life.abort();
+    await settle();
     await two.choose("Unlink selection");
     stranger.view.hover({ token: 1 });
+    await settle();
     expect(heard[1]).toHaveBeenCalledTimes(1);
   });
 

@@ -96,6 +96,7 @@ describe("the scatter in a page", () => {
     press(cell, "ArrowRight");
     expect(cell.getAttribute("aria-label")).toContain("head 2, x 2, y 9");
     press(cell, "Enter");
+    await settle();
     expect(shown.model.sent.at(-1).payload).toEqual({ layer: 4, head: 2 });
     press(cell, " ");
     await settle();

@@ -18,9 +18,13 @@ describe("the shared selection", () => {
     await Promise.all([one.ready, two.ready]);
     const heard = vi.fn();
     two.selection.on(heard);
+    one.selection.set({ head: 3 });
     one.selection.set({ head: 1 });
     expect(two.selection.get()).toEqual({ ...NOTHING, layer: 2, head: 1 });
+    expect(heard).not.toHaveBeenCalled();
+    await settle();
     expect(heard).toHaveBeenCalledTimes(1);
+    expect(shared.save_changes).toHaveBeenCalledTimes(1);
     expect([...heard.mock.calls[0]![1]]).toEqual(["head"]);
   });
 
@@ -31,6 +35,7 @@ describe("the shared selection", () => {
     const heard = vi.fn();
     selection.on(heard);
     selection.set({ layer: 2 });
+    await settle();
     expect(heard).not.toHaveBeenCalled();
     expect(shared.save_changes).not.toHaveBeenCalled();
   });
@@ -47,8 +52,10 @@ describe("the shared selection", () => {
   it("asks Python where the host cannot share a widget", async () => {
     const { model, selection, ready } = viewOf(undefined);
     await ready;
-    selection.set({ token: 4 });
-    expect(model.sent[0]).toMatchObject({ name: "select", payload: { token: 4 } });
+    selection.set({ token: 3 });
+    selection.set({ token: 4, head: 1 });
+    await settle();
+    expect(model.sent.map((m) => m.payload)).toEqual([{ token: 4, head: 1 }]);
     expect(selection.get().token).toBe(4);
   });
 
@@ -60,6 +67,7 @@ describe("the shared selection", () => {
     const { life, selection, ready } = viewOf(shared);
     await ready;
     selection.set({ layer: 1 });
+    await settle();
     expect(shared.get("value").layer).toBe(1);
     life.abort();
     await settle();

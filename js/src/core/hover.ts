@@ -25,6 +25,8 @@ interface Word {
 export class Hover {
   private readonly me = {};
   private said = "null";
+  private next: HoverValue | null = null;
+  private frame = 0;
 
   /** `group` names the session; without a name the view hovers for itself. */
   constructor(
@@ -34,7 +36,15 @@ export class Hover {
     signal.addEventListener("abort", () => this.send(null));
   }
 
+  /** Once a frame, the last value. */
   send(value: HoverValue | null): void {
+    this.next = value;
+    this.frame ||= requestAnimationFrame(() => this.flush());
+  }
+
+  private flush(): void {
+    this.frame = 0;
+    const value = this.next;
     const text = JSON.stringify(value);
     const group = this.group();
     if (text === this.said || !group) return;

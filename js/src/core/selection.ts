@@ -1,7 +1,7 @@
 // The selection that all views of a session share: token, layer, head, unit, feature, node, prompt.
 //
 //   view.selection.set({ layer: 3, head: 1 });      // other fields stay
-//   view.selection.on((value, changed) => …);       // also called for own changes
+//   view.selection.on((value, changed) => …);       // at most once a frame; own changes too
 //   view.selection.get().layer                      // number | null
 //
 // It lives in a hidden widget named by the `selection` trait, so that views of different cells and
@@ -47,6 +47,9 @@ type Listener = (value: SelectionValue, changed: Set<string>) => void;
 
 export class Selection {
   private value: SelectionValue = { ...NOTHING };
+  private heard: SelectionValue = this.value;
+  private unsaid: Partial<SelectionValue> | undefined;
+  private frame = 0;
   private shared: Model | undefined;
   private listeners = new Set<Listener>();
 
@@ -66,6 +69,7 @@ export class Selection {
     shared.on("change:value", follow);
     this.signal.addEventListener("abort", () => shared.off("change:value", follow));
     follow();
+    this.flush();
   }
 
   /** Takes what holds now: the shared selection, or the view's own while it is unlinked. */
@@ -81,17 +85,10 @@ export class Selection {
   set(patch: Partial<SelectionValue>): void {
     const next = { ...this.value, ...patch };
     if (!differing(this.value, next).size) return;
-    if (!this.links.linked()) this.links.keep(next);
-    else if (this.shared) {
-      this.shared.set("value", next);
-      try {
-        this.shared.save_changes();
-      } catch {
-        // Without a kernel the browser's views still follow one another.
-      }
-    } else {
-      this.wire.request("select", { ...patch }, { signal: this.signal }).catch(() => undefined);
-    }
+    if (this.links.linked()) {
+      this.shared?.set("value", next);
+      this.unsaid = { ...this.unsaid, ...patch };
+    } else this.links.keep(next);
     this.take(next);
   }
 
@@ -107,11 +104,34 @@ export class Selection {
     this.signal.addEventListener("abort", () => this.listeners.delete(listener));
   }
 
+  /** `get` is right at once; Python and the listeners hear of a flood once a frame. */
   private take(next: SelectionValue): void {
-    const changed = differing(this.value, next);
-    if (!changed.size) return;
     this.value = next;
-    for (const listener of [...this.listeners]) listener(next, changed);
+    this.frame ||= requestAnimationFrame(() => this.flush());
+  }
+
+  private flush(): void {
+    this.frame = 0;
+    this.tell();
+    const changed = differing(this.heard, this.value);
+    if (!changed.size) return;
+    this.heard = this.value;
+    for (const listener of [...this.listeners]) listener(this.heard, changed);
+  }
+
+  private tell(): void {
+    const unsaid = this.unsaid;
+    this.unsaid = undefined;
+    if (!unsaid) return;
+    if (!this.shared) {
+      this.wire.request("select", { ...unsaid }, { signal: this.signal }).catch(() => undefined);
+      return;
+    }
+    try {
+      this.shared.save_changes();
+    } catch {
+      // Without a kernel the browser's views still follow one another.
+    }
   }
 }
 

@@ -100,6 +100,7 @@ export class View {
   private readonly table = h("div", { class: "iw-table-pane" });
   private readonly live = h("div", { class: "iw-sr", "aria-live": "polite", role: "status" });
   private readonly themeListeners = new Set<(theme: Theme) => void>();
+  private said = "";
   private pending: Record<string, unknown> | undefined;
   private hovering!: Hover;
   private recheckTheme: () => void = () => undefined;
@@ -269,7 +270,8 @@ export class View {
   // Words.
 
   say(text: string): void {
-    this.live.textContent = text;
+    const again = text && this.live.textContent === text; // else it would not be read out again
+    this.live.textContent = again ? `${text}\u00a0` : text;
   }
 
   /** Shows one line under the head; an empty text takes it away. `action` is a button. */
@@ -442,8 +444,9 @@ export class View {
   tablePayload: () => Record<string, unknown> = () => ({});
 
   private showStatus(): void {
-    const { phase = "live", message = "", progress, said } = this.model.get("status") ?? {};
-    if (said) this.say(said);
+    const { phase = "live", message = "", progress, said = "" } = this.model.get("status") ?? {};
+    if (said && said !== this.said) this.say(said);
+    this.said = said;
     this.el.dataset.iwPhase = phase;
     this.el.setAttribute("aria-busy", String(phase === "running"));
     if (typeof progress === "number") this.el.style.setProperty("--iw-progress", String(progress));
