@@ -6,6 +6,7 @@ import difflib
 import inspect
 import math
 import types
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
@@ -20,6 +21,11 @@ from interp_widgets.session.sites import Site
 
 if TYPE_CHECKING:
     from interp_widgets.session.session import Session
+
+OTHER = "other"
+"""Name of an argument that is the session of a second model."""
+
+_others: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
 
 def bind(
@@ -57,11 +63,14 @@ def bind(
 def session_of(method: str, values: Mapping[str, Any]) -> Session | None:
     """Return the session that the arguments belong to; None when there is only plain data.
 
+    An argument called ``other`` is the session of a second model and does not count.
+
     Raises
     ------
     ValueError
         When prompts belong to different sessions.
     """
+    values = {name: value for name, value in values.items() if name != OTHER}
     sessions = {id(prompt.session): prompt.session for prompt in prompts_in(values)}
     for value in values.values():
         owner: Any = value.session if isinstance(value, Result) else value
@@ -101,7 +110,7 @@ def encode(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     if isinstance(value, PromptBatch):
         return {"$batch": value.to_json()}
     if _is_session(value):
-        return {"$session": True}
+        return {"$other": _remember(value)} if name == OTHER else {"$session": True}
     if isinstance(value, Site):
         return str(value)
     if isinstance(value, Result):
@@ -151,6 +160,8 @@ def decode(value: Any, session: Session, arrays: Mapping[str, Any]) -> Any:
             return session.prompts(content["prompts"])
         if tag == "$session":
             return session
+        if tag == "$other":
+            return _recall(content)
         if tag == "$float":
             return float(content)
         if tag == "$result":
@@ -185,6 +196,23 @@ def _decode_result(
         return again
     kind: type[Result] = KINDS.get(content["kind"])
     return kind(own, dict(content["meta"]), session=session)
+
+
+def _remember(session: Any) -> dict[str, str]:
+    """Return how a recipe names a second model, which is found again while its session is open."""
+    info = session.model_info
+    _others[str(info["fingerprint"])] = session
+    return {"name": str(info["name"]), "fingerprint": str(info["fingerprint"])}
+
+
+def _recall(named: Mapping[str, str]) -> Any:
+    found = _others.get(named["fingerprint"])
+    if found is None or found.closed:
+        raise ValueError(
+            f"the recipe compares with {named['name']!r}, whose session is not open: open it and "
+            "call the method again with other=session"
+        )
+    return found
 
 
 def _call(signature: inspect.Signature) -> str:
