@@ -9,6 +9,9 @@ import type { Scene } from "./scene.js";
 
 const SLICE = 8; // ms of drawing per frame
 export const AT_ONCE = 250; // links that are drawn at once
+const MANY = 2000; // links from which the strongest are shown before the others are drawn
+const FIRST = 300; // ms until then
+const NEXT = 1200; // ms between two such pictures
 
 export interface Picture {
   scene: Scene;
@@ -35,16 +38,19 @@ export class Bitmap {
   readonly el = h("canvas", { class: "iw-canvas", "aria-hidden": "true" });
   private frame = 0;
   private job: Picture | undefined;
+  private refining = false;
 
   constructor(private readonly shown: (view: Viewport) => void) {}
 
+  /** Whether what is looked at is not shown yet; weak links may be missing when it is. */
   get busy(): boolean {
-    return this.job !== undefined;
+    return this.job !== undefined && !this.refining;
   }
 
   stop(): void {
     cancelAnimationFrame(this.frame);
     this.job = undefined;
+    this.refining = false;
   }
 
   /** Pixels that are drawn outside of the screen on each side, for panning. */
@@ -73,6 +79,18 @@ export class Bitmap {
     const aside = h("canvas");
     aside.getContext("2d", { willReadFrequently: true });
     const steps = this.steps(picture, aside);
+    const show = (): void => {
+      const target = this.size(this.el, picture);
+      if (target) {
+        clear(target);
+        target.drawImage(aside, 0, 0);
+        this.frameOf(picture, target);
+        this.end(picture, target);
+      }
+      this.shown(picture.view);
+    };
+    const early = scene.strokes.edge.length > MANY;
+    let due = performance.now() + FIRST;
     const slice = (): void => {
       const end = performance.now() + SLICE;
       while (performance.now() < end) {
@@ -80,15 +98,15 @@ export class Bitmap {
         // A canvas only notes what is drawn; reading from it makes it draw, within this slice.
         aside.getContext("2d")?.getImageData(0, 0, 1, 1);
         if (!done) continue;
-        this.job = undefined;
-        const target = this.size(this.el, picture);
-        if (target) {
-          clear(target);
-          target.drawImage(aside, 0, 0);
-        }
+        this.stop();
+        show();
         aside.width = aside.height = 0;
-        this.shown(picture.view);
         return;
+      }
+      if (early && performance.now() > due) {
+        due = performance.now() + NEXT;
+        this.refining = true;
+        show();
       }
       this.frame = requestAnimationFrame(slice);
     };
@@ -99,8 +117,8 @@ export class Bitmap {
     const ctx = this.begin(picture, canvas);
     if (!ctx) return;
     const { scene, paint, view, look } = picture;
-    yield* drawing(ctx, scene.strokes, paint, view, { look, within: seen(picture) });
-    this.end(picture, ctx);
+    const under = scene.strokes.edge.length > MANY;
+    yield* drawing(ctx, scene.strokes, paint, view, { look, within: seen(picture), under });
   }
 
   private paintAll(picture: Picture, canvas: HTMLCanvasElement, draft: boolean): void {
@@ -115,13 +133,18 @@ export class Bitmap {
     const ctx = this.size(canvas, picture);
     if (!ctx) return null;
     clear(ctx);
-    const { view, scene, paint } = picture;
-    const margin = Bitmap.margin(picture);
-    const moved = { ...view, x: view.x + margin, y: view.y + margin };
-    place(ctx, moved, globalThis.devicePixelRatio || 1);
+    this.frameOf(picture, ctx);
+    const { scene, paint } = picture;
     if (!scene.layout.columnsBelow && !scene.layout.boxed)
       drawGhosts(ctx, scene.layout, scene.hidden(), paint);
     return ctx;
+  }
+
+  private frameOf(picture: Picture, ctx: CanvasRenderingContext2D): void {
+    const margin = Bitmap.margin(picture);
+    const { view } = picture;
+    const moved = { ...view, x: view.x + margin, y: view.y + margin };
+    place(ctx, moved, globalThis.devicePixelRatio || 1);
   }
 
   private end(picture: Picture, ctx: CanvasRenderingContext2D): void {

@@ -22,6 +22,10 @@ export interface Viewport {
   y: number;
 }
 
+/** From so many links on, thin ones are hairlines without dashes: neither can be seen in a crowd. */
+export const CROWD = 10_000;
+const HAIR = 1; // px
+
 /** Most links in a draft. */
 export const DRAFT = 500;
 const EVERY = 24; // links between two looks at the clock
@@ -34,7 +38,7 @@ export function opacity(width: number, drawn: number): number {
   const crowd = Math.min(1, Math.max(0, Math.log10(Math.max(drawn, 100) / 100) / 2));
   const strong = Math.min(1, (width - 0.5) / 2);
   const thin = 0.65 - 0.53 * crowd;
-  const mass = drawn > 10_000 ? Math.sqrt(10_000 / drawn) : 1;
+  const mass = drawn > CROWD ? Math.sqrt(CROWD / drawn) : 1;
   return thin * mass + strong * (0.9 - thin * mass);
 }
 
@@ -60,6 +64,8 @@ export interface DrawOptions {
   solid?: boolean;
   /** Only the strongest. */
   draft?: boolean;
+  /** Strongest first, each under those before it: the same picture, of use before it is done. */
+  under?: boolean;
   /** What of the world can be seen; links outside of it are left out. */
   within?: { x0: number; y0: number; x1: number; y1: number };
 }
@@ -78,14 +84,17 @@ export function* drawing(
   view: Viewport,
   options: DrawOptions = {},
 ): Generator<void> {
-  const { only, look, solid = false, draft = false, within } = options;
+  const { only, look, solid = false, draft = false, under = false, within } = options;
   const scaled = lineScale(view.scale);
   const count = only ? only.length : strokes.edge.length;
   let style = "";
   let alpha = -1;
   let thick = -1;
   ctx.lineCap = "butt";
-  const piece = (n: number): number => (only ? only[n]! : n);
+  const piece = (n: number): number => (only ? only[n]! : under ? count - 1 - n : n);
+  const crowd = count > CROWD;
+  const hair = HAIR / (view.scale * (globalThis.devicePixelRatio || 1));
+  ctx.globalCompositeOperation = under ? "destination-over" : "source-over";
   let open = false; // whether the last piece is part of a line that goes on
   for (let n = draft ? Math.max(0, count - DRAFT) : 0; n < count; n++) {
     if (n % EVERY === EVERY - 1 && !open) yield;
@@ -95,7 +104,8 @@ export function* drawing(
       const how = look ? look(strokes.edge[i]!) : "";
       const negative = strokes.negative[i] === 1;
       const width = how === "cut" || how === "miss" ? 1.5 : how ? 1 : strokes.width[i]!;
-      const dashed = how === "" && negative;
+      const thin = crowd && how === "" && width < 1;
+      const dashed = how === "" && negative && !thin;
       const key = how || (negative ? "negative" : "positive");
       if (key !== style) {
         style = key;
@@ -105,13 +115,14 @@ export function* drawing(
         else if (how === "miss") ctx.setLineDash([2 * scaled, 2 * scaled]);
         else ctx.setLineDash([]);
       }
+      if (thin && negative) ctx.setLineDash([]);
       if (dashed) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
       const strength =
         how === "extra" ? 0.5 : solid || how ? 1 : Math.round(opacity(width, count) * 40) / 40;
       if (strength !== alpha) ctx.globalAlpha = alpha = strength;
       if (width !== thick) {
         thick = width;
-        ctx.lineWidth = width * scaled;
+        ctx.lineWidth = thin ? Math.min(hair, width * scaled) : width * scaled;
       }
       ctx.beginPath();
       ctx.moveTo(strokes.x0[i]!, strokes.y0[i]!);
@@ -128,6 +139,7 @@ export function* drawing(
     if (!open) ctx.stroke();
   }
   ctx.globalAlpha = 1;
+  ctx.globalCompositeOperation = "source-over";
   ctx.setLineDash([]);
 }
 
