@@ -83,9 +83,7 @@ def measure_completeness(
 
     The greedy set starts empty and takes, step by step, the node that drives the two apart most.
     """
-    trials.expect(2 * len(sets.members))
     steps = min(greedy, len(sets.nodes))
-    trials.expect(2 * sum(len(sets.nodes) - i for i in range(steps)))
     sets = Sets(sets.nodes, list(sets.names), list(sets.kinds), list(sets.members))
     left = np.zeros(len(sets.nodes), bool)
     names: list[str] = []
@@ -105,6 +103,13 @@ def measure_completeness(
         trials.measure([subject.without(m) for m in sets.members]),
         trials.measure([subject.network_without(m) for m in sets.members]),
     )
+
+
+def circuits_of(sets: Sets, greedy: int) -> int:
+    """Return how many circuits :func:`measure_completeness` measures."""
+    nodes = len(sets.nodes)
+    steps = min(greedy, nodes)
+    return 2 * (len(sets.members) + steps + sum(nodes - i for i in range(steps)))
 
 
 def _with(members: np.ndarray, index: int) -> np.ndarray:
@@ -211,6 +216,7 @@ def completeness(
     subject = subject_of(problem.engine.graph, kept)
     trials = Trials(problem, run.progress)
     sets = Sets.of(subject.nodes, classes, random, seed)
+    trials.expect(circuits_of(sets, greedy))
     return scatter_of(measure_completeness(trials, subject, sets, greedy), trials, seed)
 
 

@@ -14,6 +14,7 @@ from interp_widgets.methods.circuits import tests_of_circuits as statistics
 from interp_widgets.methods.circuits.ablation import AblationName
 from interp_widgets.methods.circuits.completeness import (
     Sets,
+    circuits_of,
     measure_completeness,
     scatter_of,
     subject_of,
@@ -35,6 +36,8 @@ from interp_widgets.methods.circuits.trials import (
 from interp_widgets.results.judgement import JudgementResult
 from interp_widgets.session.prompts import Prompt, PromptBatch
 
+INFLATED = 50
+"""Random edges that those of the circuit are compared with."""
 CHOICES = (
     "These figures hold for this ablation, for edges or nodes as cut here, for these positions and "
     "these prompts; iw.circuits.sensitivity shows what other choices give (Miller et al. 2024, "
@@ -126,7 +129,13 @@ def judgement(
             subject = Subject(subject.graph.with_scores(units.scores), subject.kept)
     trials = Trials(problem, run.progress)
     sets = Sets.of(subject.nodes, classes, random_sets, seed)
-    trials.expect(_later(subject, sets, random_circuits, greedy, edges_tested))
+    trials.expect(
+        circuits_of(sets, greedy)
+        + 2 * len(sets.nodes) * len(sets.members)
+        + 2 * random_circuits
+        + (2 * INFLATED + edges_tested if edges_tested else 0)
+        + (len(sizes_of(units.total, sizes)) if scores is not None else 0)
+    )
     curve = None if scores is None else _curve(trials, units, sizes)
     own, rest = trials.measure([subject.kept, subject.real & ~subject.kept])
     drawn = statistics.draw_random(trials, subject, random_circuits, seed, nodes=level == "node")
@@ -139,7 +148,11 @@ def judgement(
         statistics.partial_necessity(rest, trials.clean, drawn.without),
     ]
     if edges_tested and level == "edge":
-        tests.append(statistics.edges_against_random(trials, subject, most=edges_tested, seed=seed))
+        tests.append(
+            statistics.edges_against_random(
+                trials, subject, most=edges_tested, draws=INFLATED, seed=seed
+            )
+        )
     pick = bootstrap(trials.n_pairs, seed=seed)
     interval = limits(trials.shares_of_draws(np.stack([own, rest]), pick))
     arrays: dict[str, Any] = {
@@ -188,21 +201,9 @@ def _units(subject: Subject, level: Level, scores: Any) -> Units:
     return Units(subject.graph, level, ranked)
 
 
-def _later(subject: Subject, sets: Sets, draws: int, greedy: int, edges: int) -> int:
-    """Guess how many circuits are measured in all, for the progress bar."""
-    nodes, count = len(sets.nodes), len(sets.members)
-    return (
-        2 * nodes * min(greedy, nodes)
-        + 2 * count * (nodes + 1)
-        + 2 * draws
-        + min(edges, int(subject.kept.sum()))
-    ) // 4
-
-
 def _curve(trials: Trials, units: Units, sizes: Sequence[float] | None) -> Faithfulness:
     wanted = sizes_of(units.total, sizes)
     parts = [units.top(size) for size in wanted]
-    trials.expect(len(parts))
     real = trials.graph.real_edge_mask
     kept = []
     for part in parts:

@@ -40,7 +40,6 @@ def measure_minimality(trials: Trials, subject: Subject, sets: Sets) -> Minimali
     for i in range(nodes):
         own = np.arange(nodes) == i
         pairs += [(members & ~own, members | own) for members in sets.members]
-    trials.expect(2 * len(pairs))
     shape = (nodes, len(sets.members), trials.n_pairs)
     before = trials.measure([subject.without(a) for a, _ in pairs])
     after = trials.measure([subject.without(b) for _, b in pairs])
@@ -142,4 +141,5 @@ def minimality(
     subject = subject_of(problem.engine.graph, kept)
     trials = Trials(problem, run.progress)
     sets = Sets.of(subject.nodes, classes, random, seed)
+    trials.expect(2 * len(sets.nodes) * len(sets.members))
     return array_of(measure_minimality(trials, subject, sets), trials, seed)

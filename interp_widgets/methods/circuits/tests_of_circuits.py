@@ -261,7 +261,6 @@ def draw_random(trials: Trials, subject: Subject, draws: int, seed: int, *, node
     """Measure random circuits as large as the subject, and the network without them."""
     rng = np.random.default_rng(seed)
     masks = [random_circuit(subject, rng, nodes=nodes) for _ in range(draws)]
-    trials.expect(2 * draws)
     real = subject.real
     return Drawn(
         trials.measure(masks),
@@ -280,7 +279,6 @@ def edges_against_random(
     order = np.argsort(scores, kind="stable")[:most]
     rng = np.random.default_rng(seed)
     added = [inflate(subject, rng) for _ in range(draws)]
-    trials.expect(len(order) + 2 * draws + 1)
     lost = []
     for i in order:
         less = subject.kept.copy()

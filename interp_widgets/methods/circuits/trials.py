@@ -49,7 +49,7 @@ class Subject:
     @property
     def rows(self) -> np.ndarray:
         """Rows of the circuit's components that write something it uses, without the input."""
-        used = self.kept.reshape(len(self.kept), -1).any(1)
+        used = np.asarray(self.kept.reshape(len(self.kept), -1).any(1))
         used[0] = False
         return np.flatnonzero(used)
 
