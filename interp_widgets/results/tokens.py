@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import Result, to_numpy
 from interp_widgets.results.channels import By, matching, measured, ordered
 
@@ -83,6 +84,37 @@ class TokensResult(Result):
         """Positions of the tokens that the channels explain, in an attribution matrix."""
         found = self.meta.get("targets")
         return None if found is None else [int(i) for i in found]
+
+    def matrix(self) -> ArrayResult:
+        """Return an attribution matrix as an array ``[target, position]``, to see all at once.
+
+        A target cannot depend on itself or on what comes later: those cells are masked.
+
+        Raises
+        ------
+        ValueError
+            When the channels do not explain tokens of the text.
+
+        Examples
+        --------
+        >>> iw.attribute(prompt, targets="all").matrix()
+        """
+        targets = self.targets
+        if targets is None:
+            raise ValueError("only channels that explain tokens make a matrix: see meta['targets']")
+        tokens = self.tokens
+        values = self.numpy("values")
+        later = np.arange(len(tokens)) >= np.asarray(targets)[:, None]
+        return ArrayResult(
+            {"values": values, "mask": later & (values == 0)},
+            {
+                "dims": ["target", "position"],
+                "labels": {"target": [tokens[i] for i in targets], "position": tokens},
+                "quantity": self.quantity,
+                "signed": self.signed,
+                "title": f"{self.title}, target by token",
+            },
+        )
 
     def channel(self, name: int | str) -> int:
         """Return the index of a channel given by name or index.

@@ -55,7 +55,7 @@ def opened(offline, pages, name, width, scheme="light"):
 def test_the_page_is_small_and_carries_its_recipes(pages):
     text = (pages[0] / "all.html").read_text()
     assert len(text.encode()) < LARGEST
-    found = re.search(r'id="iw-recipes">(.*?)</script>', text, re.S)
+    found = re.search(r'id="iw-recipes">(.*?)</script>', text, re.DOTALL)
     recipes = json.loads(found.group(1))
     methods = {recipe["method"] for recipe in recipes}
     assert {"attention", "activations", "logit_lens", "attribute", "circuit"} <= methods

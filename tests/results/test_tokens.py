@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -82,3 +83,21 @@ def test_a_channel_is_found_by_name_or_index():
 def test_arrays_that_do_not_fit_the_tokens_are_refused(values, meta, why):
     with pytest.raises(ValueError, match=why):
         make(values, **meta)
+
+
+def test_an_attribution_matrix_is_an_array_whose_later_tokens_are_masked():
+    values = np.array([[1.0, 0, 0, 0], [0.5, -2.0, 0, 0], [0.25, 3.0, 0, 0]])
+    meta = {"tokens": ["a", "b", "<script>", "d"], "targets": [1, 2, 3], "quantity": "attribution"}
+    result = TokensResult({"values": values}, {**meta, "channels": ["b", "<script>", "d"]})
+    matrix = result.matrix()
+    assert matrix.dims == ["target", "position"]
+    assert matrix.meta["labels"]["target"] == ["b", "<script>", "d"]
+    assert matrix.numpy("mask").tolist() == [
+        [False, True, True, True],
+        [False, False, True, True],
+        [False, False, False, True],
+    ]
+    np.testing.assert_array_equal(matrix.numpy("values"), values)
+    plain = TokensResult({"values": values}, {"tokens": list("abcd"), "channels": list("xyz")})
+    with pytest.raises(ValueError, match="only channels that explain tokens"):
+        plain.matrix()
