@@ -26,8 +26,8 @@ from interp_widgets.results.base import to_numpy
 THUMB = 64
 """Longest side, in cells, of a small multiple; longer patterns are pooled to it."""
 
-CELLS = 512
-"""Side, in cells, of a large pattern; longer ones are pooled to it."""
+CELLS, CELLS_SCREEN = 512, 256
+"""Side, in cells, of a large pattern on paper and beside a view; longer ones are pooled to it."""
 
 LINES = 1500
 """Lines drawn between tokens, the strongest."""
@@ -49,11 +49,11 @@ class Panel:
     keys: range
     by_value: bool
 
-    def values(self, notes: list[str]) -> np.ndarray:
-        """Return the weights shown, pooled where they are more than a picture holds."""
+    def values(self, notes: list[str], most: int) -> np.ndarray:
+        """Return the weights shown, pooled to at most this many cells along a side."""
         longest = max(len(self.queries), len(self.keys))
         pool = 1
-        while longest / pool > CELLS:
+        while longest / pool > most:
             pool *= 2
         sampled = pool > 1 and len(self.queries) * len(self.keys) > QUICK
         if pool > 1:
@@ -145,7 +145,8 @@ def draw(
         return _picture(result, panels[0], patch, style, notes)
     if len(panels) == 1:
         notes.append(panels[0].title.replace("head", "Head"))
-    values = [panel.values(notes) for panel in panels]
+    most = CELLS_SCREEN if style.screen and not lines else CELLS
+    values = [panel.values(notes, most) for panel in panels]
     label = ("change of " if minus is not None else "") + (
         "attention × ‖v W_O‖" if by_value else "attention"
     )

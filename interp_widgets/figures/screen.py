@@ -117,7 +117,7 @@ class Cells(AxesImage):
     """Coloured cells, enlarged by repeating them; for the screen, where nothing is resampled."""
 
     def make_image(  # type: ignore[override]
-        self, *_renderer: Any, **_options: Any
+        self, _renderer: Any, magnification: float = 1.0, *_unsampled: bool
     ) -> tuple[np.ndarray | None, float, float, Transform]:
         """Return the pixels, from the bottom up, and where they lie."""
         x0, x1, y0, y1 = self.get_extent()
@@ -128,7 +128,11 @@ class Cells(AxesImage):
         colors = self.to_rgba(np.ma.asarray(self.get_array()), bytes=True)[::-1]
         down, across = (
             ((np.arange(pixels) + 0.5) * cells / pixels).astype(int)
-            for pixels, cells in zip((high - low, right - left), colors.shape, strict=False)
+            for pixels, cells in zip(
+                (round((high - low) * magnification), round((right - left) * magnification)),
+                colors.shape,
+                strict=False,
+            )
         )
         return colors[down][:, across], float(left), float(low), IdentityTransform()
 

@@ -142,6 +142,7 @@ class AttentionView(View, bundle="attention"):
             "window": None,
             "pair": None,
         }
+        self._start = state
         super().__init__(result, theme=theme, state=state)
 
     def describe(self) -> dict[str, Any]:
@@ -173,7 +174,7 @@ class AttentionView(View, bundle="attention"):
         }
 
     def first(self) -> dict[str, Any]:
-        """Return all thumbnails, if they are small and quick enough, and the picture of patches."""
+        """Return small thumbnails, the open head where it is one tile, the picture of patches."""
         self._overviews = {k: v for k, v in self._overviews.items() if k[0] == "base"}
         result: AttentionResult = self.current
         arrays = {}
@@ -182,7 +183,17 @@ class AttentionView(View, bundle="attention"):
         if not self._lazy:
             layers = [self._overview({"layer": layer}) for layer in result.layers]
             arrays["thumbs"] = Array(coded(torch.stack(layers)), "uint8")
-        return arrays
+        tile = self._open_tile(result)
+        return {**arrays, "tiles": [{"payload": tile, **self.on_tile(tile)}]} if tile else arrays
+
+    def _open_tile(self, result: AttentionResult) -> dict[str, Any] | None:
+        """Say what the browser would ask first: the open head, where it is one tile."""
+        state = self.state or self._start
+        if max(size(result)) > TILE or (self.changed and state["mode"] != "current"):
+            return None
+        asked = {name: state[name] for name in ("weigh", "layer", "head")}
+        where = {"of": "own", "pool": 1, "row": 0, "column": 0}
+        return {"mode": "current", "how": state["pool"], **asked, **where}
 
     def export_requests(self) -> Iterable[tuple[str, dict[str, Any]]]:
         """Name all heads' tiles while they are small, else those of the open heads."""

@@ -175,6 +175,27 @@ describe("the attention view", () => {
     );
   });
 
+  it("does not ask for the tile that came along", async () => {
+    const { model } = await show();
+    seen = [];
+    const values = { $buffer: 0, dtype: "float32", shape: [3, 3] };
+    const payload = {
+      mode: "current",
+      how: "max",
+      weigh: "attention",
+      layer: 0,
+      head: 0,
+      of: "own",
+      pool: 1,
+      row: 0,
+      column: 0,
+    };
+    const first = { tiles: [{ payload, values }] };
+    model.set("spec", spec({ revision: 2, first, buffers: [float32(PATTERNS[0]!)] }));
+    await answer(model);
+    expect(seen.map((m) => m.name)).not.toContain("tile");
+  });
+
   it("leaves nothing behind", async () => {
     const { el, model, life } = await show();
     const warn = vi.spyOn(console, "error");

@@ -56,12 +56,21 @@ def tile(view: AttentionView, layer: int, head: int, **payload) -> np.ndarray:
     return values(view, "tile", layer=layer, head=head, **asked)
 
 
+def test_the_open_head_of_a_short_prompt_comes_along_exactly():
+    result = made()
+    view = AttentionView(result, layer=1, head=2)
+    (found,) = unpack(view.spec["first"], view.spec["buffers"])["tiles"]
+    np.testing.assert_allclose(found["values"], softmax_pattern(result, 1, 2), atol=1e-3)
+    asked = {name: v for name, v in found["payload"].items() if name not in ("layer", "head")}
+    np.testing.assert_array_equal(found["values"], tile(view, 1, 2, **asked))
+
+
 def test_thumbnails_of_a_short_prompt_are_the_patterns_themselves():
     result = made()
     view = AttentionView(result)
     coded = unpack(view.spec["first"], view.spec["buffers"])["thumbs"]
     assert coded.shape == (2, 3, 11, 11)
-    assert sum(len(b) for b in view.spec["buffers"]) == 2 * 3 * 11 * 11
+    assert sum(len(b) for b in view.spec["buffers"]) == 2 * 3 * 11 * 11 + 2 * 11 * 11
     for layer, head in np.ndindex(2, 3):
         exact = softmax_pattern(result, layer, head)
         np.testing.assert_allclose(coded[layer, head] ** 2, exact, atol=0.005)

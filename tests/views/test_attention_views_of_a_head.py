@@ -174,7 +174,7 @@ def test_the_difference_is_drawn_as_a_difference(session):
     session.ablate("z", layer=0, head=1)
     settle(session)
     view.state = {**view.state, "mode": "difference"}
-    drawn = view.figure().mpl.axes[0].collections[0].get_array().reshape(6, 6)
+    drawn = view.figure("icml").mpl.axes[0].collections[0].get_array().reshape(6, 6)
     np.testing.assert_allclose(
         drawn, view.current.tile(2, 0) - view.base.tile(2, 0), rtol=1e-5, atol=1e-7
     )

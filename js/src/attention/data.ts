@@ -20,6 +20,12 @@ const AT_ONCE = 2;
 /** Milliseconds without another move after which a window is at rest. */
 const REST = 80;
 
+/** A tile in the first paint, with what would have been asked for it. */
+export interface CameAlong {
+  payload: Record<string, unknown>;
+  values: NdArray;
+}
+
 export type Arrival = "tile" | "row";
 
 /** What a request says about how cells come about. */
@@ -145,6 +151,12 @@ export class Patterns {
     this.tileKeys = [];
     this.exactKey = null;
     this.forget();
+  }
+
+  put({ payload, values }: CameAlong): void {
+    const { mode, how, weigh, of, layer, head, pool, row, column } = payload;
+    const key = JSON.stringify({ mode, how, weigh, of, layer, head, pool, row, column });
+    this.tiles.put(key, values);
   }
 
   private forget(): void {

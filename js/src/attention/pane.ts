@@ -4,7 +4,7 @@ import { button } from "../core/controls.js";
 import { h } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import { type Colouring, Patterns } from "./data.js";
+import { type CameAlong, type Colouring, Patterns } from "./data.js";
 import { Lines, NO_LINES } from "./drawing.js";
 import { strongest } from "./lines.js";
 import { Matrix, type Spot } from "./matrix.js";
@@ -74,10 +74,12 @@ export class Pane {
   }
 
   /** A new result. */
-  reset(shape: Shape): void {
+  /** A new result, with the tiles that came along. */
+  reset(shape: Shape, tiles: readonly CameAlong[] = []): void {
     this.shape = shape;
     const lengths = this.lengthsOf(this.data.of);
     this.data.reset(lengths, shape.layers);
+    for (const tile of tiles) this.data.put(tile);
     this.matrix.setShape(lengths);
     this.lines.setShape(lengths);
   }

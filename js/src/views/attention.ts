@@ -379,12 +379,13 @@ class AttentionView {
     const { view } = this;
     this.revision = revision;
     this.shape = view.spec as unknown as Shape;
-    this.thumbs.reset(this.shape, view.first.thumbs as NdArray | undefined);
-    for (const pane of [this.pane, ...this.others.values()]) pane.reset(this.shape);
+    const { thumbs, image, tiles = [] } = view.first;
+    this.thumbs.reset(this.shape, thumbs as NdArray | undefined);
+    for (const pane of [this.pane, ...this.others.values()]) pane.reset(this.shape, tiles);
     this.strip.setTokens(this.shape.tokens);
     this.source.textContent = view.spec.source;
     const { patches, tokens } = this.shape;
-    if (patches) this.picture.setImage(view.first.image as NdArray | undefined, patches, tokens);
+    if (patches) this.picture.setImage(image as NdArray | undefined, patches, tokens);
   }
 
   private restoreWindow(): void {
