@@ -142,7 +142,7 @@ describe("the heatmap in a page", () => {
     expect(tiles()[0]).toMatchObject({ at: { layer: 0 }, mode: "current", row_step: 1 });
     const legend = el.querySelector(".iw-heatmap-legend")!.textContent;
     expect(legend).toContain("−2");
-    expect(legend).toContain("symmetric about zero");
+    expect(legend).toContain("symmetric about zero; − marks negative cells");
     expect(legend).toContain("× 2 not a number");
   });
 

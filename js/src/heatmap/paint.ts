@@ -148,14 +148,15 @@ export function paintMarks(ctx: CanvasRenderingContext2D, picture: Picture): voi
       const word = picture.word?.(row, col);
       if (word !== undefined) {
         if (cw >= 18 && ch >= 12) fitted(ctx, word, box.x + cw / 2, box.y + ch / 2, cw - 6);
+        if (negative(value, scale) && ch >= 16) dash(ctx, box.x + cw / 2, box.y + ch - 3);
       } else if (GLYPHS[mark]) {
         if (cw >= 7 && ch >= 9)
           ctx.fillText(GLYPHS[mark] as string, box.x + cw / 2, box.y + ch / 2);
         else cross(ctx, box.x, box.y, cw, ch);
       } else if (numbers) {
         fitted(ctx, short(value, scale), box.x + cw / 2, box.y + ch / 2, cw - 4);
-      } else if (scale.signed && value < -0.25 * scale.high && cw >= 8 && ch >= 8) {
-        ctx.fillRect(box.x + cw / 2 - 2.5, box.y + ch / 2 - 0.5, 5, 1);
+      } else if (negative(value, scale) && cw >= 8 && ch >= 8) {
+        dash(ctx, box.x + cw / 2, box.y + ch / 2);
       }
       if (mark === "over" || mark === "under") corner(ctx, box.x, box.y, cw, ch, mark === "over");
       if (picture.changed?.(row, col)) {
@@ -183,6 +184,15 @@ function fitted(ctx: CanvasRenderingContext2D, text: string, x: number, y: numbe
     if (shown === "…") return;
   }
   ctx.fillText(shown, x, y);
+}
+
+/** Whether a cell is dark without saying by itself which end of the scale it is at. */
+export function negative(value: number, scale: Scale): boolean {
+  return scale.signed && value < -0.25 * scale.high;
+}
+
+function dash(ctx: CanvasRenderingContext2D, x: number, y: number): void {
+  ctx.fillRect(x - 2.5, y - 0.5, 5, 1);
 }
 
 function cross(ctx: CanvasRenderingContext2D, x: number, y: number, w: number, hh: number): void {

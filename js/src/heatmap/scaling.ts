@@ -26,7 +26,7 @@ export function legendMarks(
 ): string[] {
   const { state } = slice;
   const marks: string[] = [];
-  if (range.signed) marks.push("symmetric about zero");
+  if (range.signed) marks.push("symmetric about zero; − marks negative cells");
   if (state.scale === "all") marks.push("same scale on every slice");
   if (state.scale === "trim") marks.push("middle 99 %; cells beyond have a marked corner ◥");
   const count = (sign: string, n: number | undefined, what: string) => {
