@@ -14,7 +14,6 @@ from interp_widgets.figures.figure import Figure
 HERE = Path(__file__).parent
 CLEAN = "When Mary and John went to the store, John gave a drink to"
 CORRUPTED = "When Mary and John went to the store, Mary gave a drink to"
-GRAPH = HERE.parents[1] / "tests" / "results" / "attribution_graph.json"
 DPI = 200
 
 
@@ -47,8 +46,12 @@ def figures() -> Iterator[tuple[str, Figure]]:
     }
     yield "classes", circuit.figure("neurips", groups=classes)
 
-    graph = iw.open_graph(GRAPH)
-    yield "graph", graph.figure("icml")
+    by_position = iw.circuit(
+        clean, corrupted, method="eap-ig", positions=True, size=60, faithfulness=False
+    )
+    groups = {"duplicate token": ["0.3"], "reads the second name": classes["second subject"]}
+    graph = by_position.arrange(groups=groups).to_attribution_graph()
+    yield "graph", graph.arrange(pins=graph.names).figure("icml")
 
     yield "tokens", iw.attribute(clean).figure("acl")
 

@@ -178,6 +178,28 @@ def test_a_circuit_of_heads_is_exported_in_the_same_schema(tmp_path):
     assert all(required <= set(node) for node in data["nodes"])
 
 
+def test_a_circuit_by_position_stands_where_it_is_read():
+    graph = Graph.build(2, 3)
+    scores = np.zeros((*graph.shape, 3), np.float32)
+    scores[graph.edge("input->a0.h1<k>")] = [3, 0, -1]
+    scores[graph.edge("a0.h1->m1")] = [0, 2, 0.5]
+    scores[graph.edge("m1->logits")] = [0, 0, 4]
+    circuit = CircuitResult.from_graph(
+        graph.with_scores(scores.sum(-1)).with_edges(scores.any(-1)),
+        title="tiny",
+        tokens=["A", " b", " c"],
+    )
+    circuit.arrays["unit_scores"] = scores
+    data = json.loads(circuit.to_attribution_graph().to_json())
+    assert [n["node_id"] for n in data["nodes"]] == ["E_0_0", "E_0_2", "0_1_1", "1_3_2", "3_0_2"]
+    assert [n["clerp"] for n in data["nodes"]][:2] == ["A", " c"]
+    weights = {(x["source"], x["target"]): x["weight"] for x in data["links"]}
+    assert weights == {
+        ("E_0_0", "0_1_1"): 3, ("E_0_2", "0_1_1"): -1,
+        ("0_1_1", "1_3_2"): 2.5, ("1_3_2", "3_0_2"): 4,
+    }  # fmt: skip
+
+
 def test_a_circuit_of_the_benchmark_opens_too(tmp_path):
     graph = Graph.build(2, 3).top_n(5)
     (tmp_path / "mib.json").write_text(graph.to_json())
