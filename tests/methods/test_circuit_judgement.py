@@ -160,6 +160,29 @@ def test_the_whole_network_is_complete_and_nothing_is_lost_outside(session, pair
     assert found.meta["incompleteness"] < 1e-6
 
 
+@pytest.mark.parametrize("family", ["gpt_neox", "qwen3", "gemma2"])
+def test_other_families_are_judged_the_same_way(family):
+    """Attention and MLP side by side; norms on q and k; norms after each block, grouped queries."""
+    own = Session(families.build(family))
+    clean = [own.prompt(x, answer=5, foil=9) for x in ids(3, 6, 0)]
+    corrupted = [own.prompt(x) for x in ids(3, 6, 2)]
+    whole = Graph.from_session(own)
+    kept = whole.real_edge_mask.copy()
+    kept[whole.writer(1)] = False
+    report = circuits.judge(
+        own, kept, clean, corrupted, random_circuits=2, random_sets=0, greedy=0, edges_tested=0
+    )
+    captured = circuits.cut(
+        own,
+        circuit(clean, corrupted, method="eap", faithfulness=False),
+        ~kept & whole.real_edge_mask,
+    )
+    ends = report.numpy("samples")[:2].mean(1)
+    assert report.faithfulness == pytest.approx(
+        (captured - ends[1]) / (ends[0] - ends[1]), abs=1e-3
+    )
+
+
 def test_a_planted_idle_node_is_superfluous(session, pairs):
     """A head into which nothing of the circuit leads on: its edges lead nowhere."""
     found = circuit(*pairs, size=40, faithfulness=False)
@@ -268,9 +291,6 @@ class Planted:
     def __init__(self, graph, worth):
         self.rows = {graph.writer(*place): value for place, value in worth.items()}
         self.lost, self.backup = graph.writer(0, 2), graph.writer(1, 3)
-
-    def expect(self, circuits):
-        pass
 
     def share(self, samples):
         return samples.mean(-1)
@@ -440,3 +460,38 @@ def test_a_circuit_beside_a_known_one():
     assert "name mover: 2 of 2" in str(by_node)
     with pytest.raises(ValueError, match="another network"):
         circuits.compare(perfect, known("docstring"))
+
+
+@pytest.fixture(scope="module")
+def demo():
+    import interp_widgets as iw
+
+    return iw.demo()
+
+
+@pytest.mark.parametrize("name", ["demo-ioi", "demo-greater-than"])
+def test_circuits_of_the_demo_model_hold_on_fresh_prompts(demo, name):
+    """Their figures were measured on other draws of held-out templates, names and years."""
+    import interp_widgets as iw
+
+    found = known(name)
+    task = name.removeprefix("demo-").replace("-", "_")
+    drawn = iw.tasks.generate(task, 60, demo.tokenizer, seed=31, split="test")
+    ends = [
+        [x if isinstance(x, str) else x[len(x) // 2] for x in (p.answer, p.foil)] for p in drawn
+    ]
+    clean = [demo.prompt(p.clean, answer=a, foil=b) for p, (a, b) in zip(drawn, ends, strict=True)]
+    corrupted = [demo.prompt(p.corrupted) for p in drawn]
+    length = max({len(p) for p in clean}, key=[len(p) for p in clean].count)
+    chosen = [i for i, p in enumerate(clean) if len(p) == length]
+    pairs = [clean[i] for i in chosen], [corrupted[i] for i in chosen]
+    table = iw.circuits.sensitivity(demo, found, *pairs, ablations=["interchange"])
+    value, low, high = found.verified["faithfulness"]
+    assert low <= value <= high
+    assert float(table.sel(ablation=0, cut=0, prompts=0)) == pytest.approx(value, abs=0.25)
+    heads = found.classes["same token"]
+    without = iw.circuits.completeness(
+        demo, found, *pairs, classes={"same token": heads}, random=0, greedy=0
+    )
+    assert without.meta["labels"]["set"] == ["nothing", "same token"]
+    assert without.numpy("y")[1] < 0.35  # nothing goes without the heads that read the tokens
