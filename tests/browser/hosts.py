@@ -157,6 +157,7 @@ def jupyterlab(hosts: Hosts) -> Iterator[tuple[str, str]]:
             lab.command("kernelmenu:shutdown")
         plain = nbformat.read(file, 4)
         strange = nbformat.from_dict(json.loads(json.dumps(plain)))
+        strange.cells[0].source += "\n# by somebody else"  # so that no signature fits
         for notebook, name in ((plain, "nokernel"), (strange, "untrusted")):
             notebook.metadata.pop("widgets", None)
             if name == "nokernel":
