@@ -73,7 +73,8 @@ class Hosts:
     def __init__(self, chromium: Browser, venv: Path, folder: Path, shots: Path) -> None:
         self.chromium, self.venv, self.folder, self.shots = chromium, venv, folder, shots
         self.env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
-        self.env["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")
+        own = (str(Path(prefix) / "share" / "jupyter") for prefix in (venv, sys.prefix))
+        self.env["JUPYTER_PATH"] = os.pathsep.join(own)
         self.env["PATH"] = f"{venv / 'bin'}{os.pathsep}{self.env['PATH']}"
 
     def python(self, *words: str, **environment: str) -> None:
