@@ -15,7 +15,7 @@ export const REDUCTIONS = [
   ["min", "smallest"],
   ["norm", "norm"],
 ] as const;
-export const EDGE = { width: 64, height: 44 };
+export const EDGE = { width: 80, height: 44 };
 
 interface Numbers {
   rows: NdArray;
@@ -114,7 +114,7 @@ export class Bars {
     };
     const many = this.slice().nRows > 1;
     const { visible } = camera;
-    const across = EDGE.width - 12;
+    const across = EDGE.width - 28;
     const tall = EDGE.height - 10;
     const left = camera.width + 8;
     const gap = (size: number) => (size > 6 ? 1 : 0);

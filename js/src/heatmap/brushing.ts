@@ -99,7 +99,7 @@ export class Brushing {
         const value = this.data.value(r, c);
         if (value === undefined) return null;
         count++;
-        if (!Number.isFinite(value)) continue;
+        if (!Number.isFinite(value) || this.data.masked(r, c)) continue;
         finite++;
         sum += value;
         low = Math.min(low, value);

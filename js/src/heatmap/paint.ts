@@ -144,7 +144,11 @@ export function paintMarks(ctx: CanvasRenderingContext2D, picture: Picture): voi
       }
       const mark = picture.masked?.(row, col) ? "masked" : scale.mark(value);
       const ink = Number.isNaN(value) ? scale.palette.text : scale.ink(value);
-      ctx.fillStyle = ink;
+      if (mark === "masked") {
+        ctx.fillStyle = scale.palette.background;
+        ctx.fillRect(box.x, box.y, cw, ch);
+      }
+      ctx.fillStyle = mark === "masked" ? scale.palette.muted : ink;
       const word = picture.word?.(row, col);
       if (word !== undefined) {
         if (cw >= 18 && ch >= 12) fitted(ctx, word, box.x + cw / 2, box.y + ch / 2, cw - 6);
