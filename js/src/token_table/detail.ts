@@ -3,7 +3,8 @@ import { h, num, visible } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import { type Row, share } from "./model.js";
 
-const SHOWN = 8;
+/** Tokens along and against. */
+const SHOWN = { "+": 8, "−": 4 } as const;
 
 export class Detail {
   readonly el = h("div", { class: "iw-tt-detail" });
@@ -43,30 +44,31 @@ export class Detail {
     const values = (probable ? row.probability : row.logits).data.slice(from, from + k);
     const top = probable ? 1 : Math.max(1e-9, Math.abs(values[0] as number));
     const entropy = row.entropy.data[c * count + s] as number;
-    const lines = (row.tokens[c]?.[s] ?? []).slice(0, SHOWN).map((token, i) => {
+    const lines = (row.tokens[c]?.[s] ?? []).slice(0, SHOWN[sign as "+" | "−"]).map((token, i) => {
       const value = values[i] as number;
       const part = Math.min(1, Math.max(0, value / top));
       return h(
         "li",
         {},
         h(
-          "button",
-          {
-            type: "button",
-            class: "iw-tt-token",
-            title: `Find every ${this.view.spec.unit_name} with this token`,
-            disabled: !this.view.spec.live,
-            onclick: () => this.search(token),
-          },
-          visible(token),
-        ),
-        h(
           "span",
-          { class: "iw-tt-bar", "aria-hidden": "true" },
+          { class: "iw-tt-cell" },
           h("i", {
             class: sign === "+" ? "iw-plus" : "iw-minus",
             style: { width: `${(part * 100).toFixed(1)}%` },
+            "aria-hidden": "true",
           }),
+          h(
+            "button",
+            {
+              type: "button",
+              class: "iw-tt-token",
+              title: `Find every ${this.view.spec.unit_name} with “${visible(token)}”`,
+              disabled: !this.view.spec.live,
+              onclick: () => this.search(token),
+            },
+            visible(token),
+          ),
         ),
         h("span", { class: "iw-num" }, probable ? share(value) : num(value)),
       );

@@ -34,6 +34,8 @@ class TokenTable {
   private readonly points: Tiles<Points>;
   private readonly search: HTMLInputElement;
   private shown = -1;
+  /** The row that the reader opened and that is not selected yet. */
+  private opened = -1;
   private drawn = "";
 
   constructor(private readonly view: View) {
@@ -99,10 +101,10 @@ class TokenTable {
     view.toolbar.append(column.el, sort.el, layer.el, this.search);
     const pairs = depth < 2;
     const right = h("div", { class: "iw-tt-right" }, this.detail.el);
-    if (view.spec.can_clamp) right.append(this.clamp.el);
     const left = h("div", { class: "iw-tt-left" });
     if (!pairs) left.append(this.cloud.el);
     left.append(this.list.el);
+    if (view.spec.can_clamp) left.append(this.clamp.el);
     const pane = h("div", { class: "iw-tt-pane" }, left);
     if (!pairs) pane.append(right);
     view.body.append(pane);
@@ -125,9 +127,8 @@ class TokenTable {
   private open(row: number): void {
     this.view.update({ row });
     this.shown = -1;
+    this.opened = row;
     this.draw(row);
-    const known = this.rows.get(JSON.stringify({ row }));
-    if (known) this.view.selection.set({ layer: known.layer, unit: known.unit });
   }
 
   private draw(wanted = this.view.state.row as number | null): void {
@@ -149,6 +150,8 @@ class TokenTable {
     if (row && row.row !== this.shown) {
       this.shown = row.row;
       this.detail.show(row);
+      if (row.row === this.opened) view.selection.set({ layer: row.layer, unit: row.unit });
+      this.opened = -1;
       if (view.spec.can_clamp) this.clamp.show(row);
     } else if (view.spec.can_clamp) this.clamp.follow();
   }
