@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import interp_widgets as iw
 from benchmarks.table import Row, paired
 
-PAIRS = 2
+PAIRS = 4
 
 
 def run() -> Iterator[Row]:
@@ -41,7 +41,49 @@ def run() -> Iterator[Row]:
         "s",
         "plain hooks, from the patched block on",
     )
+    yield beside_transformer_lens(model, session, cleans[0], others[0])
     session.close()
+
+
+@torch.no_grad()
+def beside_transformer_lens(model, session, clean, corrupted) -> Row:
+    """The same heads of one pair with TransformerLens, where it is installed."""
+    from transformer_lens import HookedTransformer, HookedTransformerConfig, patching
+    from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
+
+    config = HookedTransformerConfig(
+        n_layers=12,
+        d_model=768,
+        n_ctx=1024,
+        d_head=64,
+        n_heads=12,
+        d_mlp=3072,
+        d_vocab=50257,
+        act_fn="gelu_new",
+        normalization_type="LN",
+    )
+    theirs = HookedTransformer(config)
+    theirs.load_state_dict(convert_gpt2_weights(model, config), strict=False)
+    ids = [torch.tensor([prompt.ids]) for prompt in (clean, corrupted)]
+    found = {}
+
+    def difference(logits):
+        return logits[0, -1, 7] - logits[0, -1, 8]
+
+    def ours() -> None:
+        session.cache.clear()
+        found["ours"] = iw.patching(clean, corrupted, "z", normalise=False).values
+
+    def lens() -> None:
+        _, cache = theirs.run_with_cache(ids[0])
+        patched = patching.get_act_patch_attn_head_out_all_pos(theirs, ids[1], cache, difference)
+        found["lens"] = patched - difference(theirs(ids[1]))
+
+    mine, peer = paired(ours, lens, rounds=1)
+    gap = float((found["ours"] - found["lens"]).abs().max())
+    assert gap < 1e-4, f"ours and TransformerLens differ by {gap}"
+    name = "patching 144 heads, GPT-2 small shape, 1 pair of 20 tokens"
+    return Row(name, mine, peer, "s", "TransformerLens")
 
 
 @torch.no_grad()
