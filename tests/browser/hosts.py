@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,6 +105,8 @@ class Hosts:
                     try:
                         urllib.request.urlopen(address, timeout=20)
                         break
+                    except urllib.error.HTTPError:
+                        break  # an answer too
                     except OSError:
                         time.sleep(0.25)
                 yield
