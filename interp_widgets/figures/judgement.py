@@ -47,6 +47,9 @@ def draw(
     beside = style.width / len(parts) >= NARROWEST
     each = style.width / len(parts) if beside else style.width
     height = min(max(2.0, 0.9 * each), 3.4) if beside else min(0.6 * each, 2.4)
+    if "minimality" in parts:
+        bars = min(MOST_BARS, len(result.meta["nodes"]))
+        height = max(height, 0.6 + bars * style.small / 60)
     figure = new_figure(style, height if beside else height * len(parts))
     shape = (1, len(parts)) if beside else (len(parts), 1)
     panels = np.atleast_1d(figure.subplots(*shape)).reshape(-1)
