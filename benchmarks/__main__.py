@@ -1,4 +1,4 @@
-"""Run all benchmarks, or those whose names are given: ``python -m benchmarks capture eap``.
+"""Run all benchmarks, or those whose names are given: ``python -m benchmarks capture circuits``.
 
 ``python -m benchmarks soak --minutes 40`` plays longer.
 """

@@ -304,7 +304,7 @@ def acdc(problem: Problem, options: dict[str, Any], progress: Progress) -> np.nd
     levels=("edge", "node"),
     positions=True,
     steps=300,
-    options={"sparsity": 0.95, "rate": 0.8},
+    options={"sparsity": 0.95, "rate": 0.2},
     runs=lambda problem, options: 6 * options["steps"] / len(problem.pairs.batches),
 )
 def edge_pruning(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
