@@ -23,11 +23,11 @@ export class Detail {
     };
     const matrices = columns.map((column, c) => {
       const lists = signs.map((sign, s) => this.list(row, c, s, sign));
-      const gate = gated && column === "gate" ? " (opens on)" : "";
+      const does = gated && column === "gate" ? "opens on" : `${roles[c]}s`;
       return h(
         "section",
         { "aria-label": `${column}, ${roles[c]}s` },
-        h("h4", {}, column, h("span", { class: "iw-quiet" }, ` ${roles[c]}s${gate}`)),
+        h("h4", {}, column, h("span", { class: "iw-quiet" }, ` ${does}`)),
         ...lists,
       );
     });
@@ -74,7 +74,7 @@ export class Detail {
       );
     });
     const words = sign === "+" ? "along" : "against";
-    const spread = Number.isFinite(entropy) ? `entropy ${num(entropy)} nats` : "";
+    const spread = Number.isFinite(entropy) ? `${num(entropy)} nats` : "";
     return h(
       "div",
       { class: "iw-tt-side" },
@@ -83,7 +83,7 @@ export class Detail {
         { class: "iw-tt-sign" },
         h("b", { class: sign === "+" ? "iw-plus" : "iw-minus" }, sign),
         ` ${words}`,
-        h("span", { class: "iw-quiet" }, spread),
+        h("span", { class: "iw-quiet", title: "entropy of the distribution" }, spread),
       ),
       h("ol", {}, ...lines),
     );

@@ -101,10 +101,10 @@ class TokenTable {
     view.toolbar.append(column.el, sort.el, layer.el, this.search);
     const pairs = depth < 2;
     const right = h("div", { class: "iw-tt-right" }, this.detail.el);
+    if (view.spec.can_clamp) right.append(this.clamp.el);
     const left = h("div", { class: "iw-tt-left" });
     if (!pairs) left.append(this.cloud.el);
     left.append(this.list.el);
-    if (view.spec.can_clamp) left.append(this.clamp.el);
     const pane = h("div", { class: "iw-tt-pane" }, left);
     if (!pairs) pane.append(right);
     view.body.append(pane);
