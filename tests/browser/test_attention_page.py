@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
 import pytest
 import torch
 
@@ -12,14 +9,7 @@ from interp_widgets.results.attention import AttentionResult
 from interp_widgets.results.tokens import TokensResult
 from interp_widgets.views.page import to_html
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = (
-    os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; set CHROMIUM to its path"),
-]
+pytestmark = pytest.mark.browser
 
 TOKENS = [
     "<s>",
@@ -36,26 +26,15 @@ TOKENS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"],
-        )
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def show(browser, tmp_path):
+def show(chromium, tmp_path):
     """Write views to a page and open it with no network; errors fail the test."""
     contexts, errors = [], []
 
     def opened(views, width=900, **options):
         path = tmp_path / "page.html"
         to_html(views, path)
-        context = browser.new_context(
+        context = chromium.new_context(
             offline=True, viewport={"width": width, "height": 800}, **options
         )
         contexts.append(context)
