@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from interp_widgets.methods.frozen_norm import FrozenNorm
+
 TINY = 1e-8
 """Keeps a bias' shares finite where both parts are zero; the authors' value."""
 
@@ -48,28 +50,10 @@ def with_bias(parts: Parts, bias: Tensor | None) -> Parts:
 
 def through_norm(parts: Parts, module: nn.Module) -> Parts:
     """Normalise by the scale of the whole, which counts as a constant; split the bias."""
-    total = parts.total
-
-    def norm(x: Tensor) -> Tensor:
-        value: Tensor = type(module).forward(module, x)
-        return value
-
-    zero = torch.zeros_like(total[..., :1, :])
-    bias = norm(zero)
-    shift = norm(total + total.abs().mean()) - norm(total)
-    centred = bool(shift.abs().max() < 1e-3 * norm(total).abs().max().clamp_min(1e-12))
-    probe = torch.ones_like(zero)
-    if centred:
-        probe[..., ::2] = -1
-        probe = probe - probe.mean(-1, keepdim=True)
-    gain = (norm(probe) - bias) / probe
-    if centred:
-        parts = parts.each(lambda x: x - x.mean(-1, keepdim=True))
-    # The probe gives the gain up to a factor; the scale that makes the norm's own output fixes it.
-    shaped = parts.total * gain
-    scale = ((norm(total) - bias) * shaped).sum(-1, keepdim=True)
-    scale = scale / (shaped * shaped).sum(-1, keepdim=True).clamp_min(1e-30)
-    return with_bias(parts.each(lambda x: x * gain * scale), bias if bool(bias.any()) else None)
+    frozen = FrozenNorm(module, parts.total)
+    dtype = parts.relevant.dtype
+    linear = parts.each(lambda x: frozen.linear(x).to(dtype))
+    return with_bias(linear, frozen.bias.to(dtype) if bool(frozen.bias.any()) else None)
 
 
 def through_activation(parts: Parts, act: Callable[[Tensor], Tensor]) -> Parts:
