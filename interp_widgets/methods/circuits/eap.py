@@ -30,6 +30,7 @@ def eap(
     level: Level = "edge",
     positions: bool = False,
     note: Note | None = None,
+    progress: Progress | None = None,
 ) -> np.ndarray:
     """Score edges by attribution patching (Syed et al. 2023, arXiv 2310.10348).
 
@@ -51,6 +52,8 @@ def eap(
         What is scored: see :class:`Tally`.
     note
         Called with what components wrote on the clean batch, and its logits.
+    progress
+        Called with (done, total).
 
     Returns
     -------
@@ -58,7 +61,15 @@ def eap(
         ``[n_forward, n_backward]`` for edges, summed over the rows of the batch.
     """
     return _integrate(
-        engine, clean, values, loss, [1.0], level=level, positions=positions, note=note
+        engine,
+        clean,
+        values,
+        loss,
+        [1.0],
+        level=level,
+        positions=positions,
+        note=note,
+        progress=progress,
     )
 
 

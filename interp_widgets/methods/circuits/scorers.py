@@ -145,8 +145,25 @@ def _by_batch(
     return total / len(problem.pairs)
 
 
-def _keeping(problem: Problem) -> dict[str, Any]:
-    return {"level": problem.level, "positions": problem.positions}
+def _attribute(
+    problem: Problem, progress: Progress, score: Callable[..., np.ndarray], **options: Any
+) -> np.ndarray:
+    """Return the mean over pairs of one of the functions of :mod:`attribution`."""
+
+    def one(case: Case, within: Progress) -> np.ndarray:
+        return score(
+            problem.engine,
+            case.clean,
+            case.values,
+            case.loss,
+            level=problem.level,
+            positions=problem.positions,
+            note=case.note,
+            progress=within,
+            **options,
+        )
+
+    return _by_batch(problem, progress, one)
 
 
 @scorer("eap", "EAP", paper="arXiv:2310.10348", levels=ALL, positions=True)
@@ -158,33 +175,14 @@ def eap(problem: Problem, options: dict[str, Any], progress: Progress) -> np.nda
             'score every edge 0; use method="eap-ig" or the logit difference'
         )
     del options
-
-    def one(case: Case, _: Progress) -> np.ndarray:
-        return attribution.eap(
-            problem.engine, case.clean, case.values, case.loss, note=case.note, **_keeping(problem)
-        )
-
-    return _by_batch(problem, progress, one)
+    return _attribute(problem, progress, attribution.eap)
 
 
 @scorer("eap-ig", "EAP-IG", steps=5, paper="arXiv:2403.17806", levels=ALL, positions=True)
 def eap_ig(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching with gradients integrated over inputs."""
-
-    def one(case: Case, within: Progress) -> np.ndarray:
-        return attribution.eap_ig(
-            problem.engine,
-            case.clean,
-            case.values,
-            case.loss,
-            steps=options["steps"],
-            endpoint=options["endpoint"],
-            note=case.note,
-            progress=within,
-            **_keeping(problem),
-        )
-
-    return _by_batch(problem, progress, one)
+    own = {name: options[name] for name in ("steps", "endpoint")}
+    return _attribute(problem, progress, attribution.eap_ig, **own)
 
 
 @scorer(
@@ -198,20 +196,8 @@ def eap_ig(problem: Problem, options: dict[str, Any], progress: Progress) -> np.
 )
 def eap_ig_activations(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching with gradients integrated over what each writer writes."""
-
-    def one(case: Case, within: Progress) -> np.ndarray:
-        return attribution.eap_ig_activations(
-            problem.engine,
-            case.clean,
-            case.values,
-            case.loss,
-            steps=options["steps"],
-            note=case.note,
-            progress=within,
-            **_keeping(problem),
-        )
-
-    return _by_batch(problem, progress, one)
+    score = attribution.eap_ig_activations
+    return _attribute(problem, progress, score, steps=options["steps"])
 
 
 @scorer(
@@ -225,19 +211,7 @@ def eap_ig_activations(problem: Problem, options: dict[str, Any], progress: Prog
 def clean_corrupted(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
     """Attribution patching with the mean of the gradients at both ends."""
     del options
-
-    def one(case: Case, within: Progress) -> np.ndarray:
-        return attribution.clean_corrupted(
-            problem.engine,
-            case.clean,
-            case.values,
-            case.loss,
-            note=case.note,
-            progress=within,
-            **_keeping(problem),
-        )
-
-    return _by_batch(problem, progress, one)
+    return _attribute(problem, progress, attribution.clean_corrupted)
 
 
 def _units(problem: Problem) -> int:

@@ -27,3 +27,17 @@ export function hidpi(className = "iw-canvas"): Hidpi {
     },
   };
 }
+
+/** Draws a text shortened by an ellipsis until it fits. */
+export function fitted(
+  ctx: CanvasRenderingContext2D,
+  text: string,
+  room: number,
+  draw: (text: string) => void,
+): void {
+  let shown = text;
+  while (shown.length > 2 && ctx.measureText(shown).width > room) {
+    shown = `${[...shown.replace(/…$/, "")].slice(0, -1).join("")}…`;
+  }
+  draw(shown);
+}

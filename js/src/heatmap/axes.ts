@@ -1,4 +1,5 @@
 // What stands around the cells: labels with the room they need, selection, where in the whole we are.
+import { fitted } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
 import type { Camera } from "./camera.js";
 import { axisLabel, thin, wordy } from "./labels.js";
@@ -74,7 +75,7 @@ export function paintLabels(
       if (middle < 0 || middle > camera.height) continue;
       const y = Math.max(6, Math.min(camera.height - 6, middle));
       style(row === selected.row);
-      clip(ctx, nameOf(rows, flip ? camera.rows - 1 - row : row), gutter.left - 6, (text) =>
+      fitted(ctx, nameOf(rows, flip ? camera.rows - 1 - row : row), gutter.left - 6, (text) =>
         ctx.fillText(text, -6, y),
       );
     }
@@ -92,10 +93,10 @@ export function paintLabels(
     if (gutter.slanted) {
       ctx.rotate(-Math.PI / 2);
       ctx.textAlign = "right";
-      clip(ctx, nameOf(cols, col), gutter.bottom - 8, (text) => ctx.fillText(text, 0, 0));
+      fitted(ctx, nameOf(cols, col), gutter.bottom - 8, (text) => ctx.fillText(text, 0, 0));
     } else {
       ctx.textAlign = "center";
-      if (words) clip(ctx, nameOf(cols, col), camera.cw - 4, (text) => ctx.fillText(text, 0, 5));
+      if (words) fitted(ctx, nameOf(cols, col), camera.cw - 4, (text) => ctx.fillText(text, 0, 5));
       else ctx.fillText(nameOf(cols, col), 0, 5);
     }
     ctx.restore();
@@ -111,19 +112,6 @@ function thinned(
   const found = thin(from, to, pixels, gap);
   if (always === null || always < from || always >= to) return found;
   return [...found.filter((i) => Math.abs(i - always) * pixels >= gap), always];
-}
-
-function clip(
-  ctx: CanvasRenderingContext2D,
-  text: string,
-  room: number,
-  draw: (text: string) => void,
-): void {
-  let shown = text;
-  while (shown.length > 2 && ctx.measureText(shown).width > room) {
-    shown = `${[...shown.replace(/…$/, "")].slice(0, -1).join("")}…`;
-  }
-  draw(shown);
 }
 
 /** Where in the whole the plot is, while there is more than it shows. */

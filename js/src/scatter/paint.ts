@@ -1,4 +1,5 @@
 // Draws the scatter: axes, points, rings, names, the lasso.
+import { fitted } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
 import { num } from "../core/dom.js";
 import { type Axes, type Points, placed, type Spot, ticks } from "./plot.js";
@@ -113,11 +114,11 @@ function paintAxes(ctx: CanvasRenderingContext2D, { axes, palette, identity, end
   ctx.font = TITLE;
   ctx.fillStyle = palette.text;
   ctx.textAlign = "center";
-  cut(ctx, ends.x, width, (words) => ctx.fillText(words, left + width / 2, bottom + 32));
+  fitted(ctx, ends.x, width, (words) => ctx.fillText(words, left + width / 2, bottom + 32));
   ctx.save();
   ctx.translate(12, top + height / 2);
   ctx.rotate(-Math.PI / 2);
-  cut(ctx, ends.y, height, (words) => ctx.fillText(words, 0, 0));
+  fitted(ctx, ends.y, height, (words) => ctx.fillText(words, 0, 0));
   ctx.restore();
 }
 
@@ -144,17 +145,4 @@ function paintNames(
     ctx.fillStyle = palette.text;
     ctx.fillText(name, spot.x, spot.y);
   });
-}
-
-function cut(
-  ctx: CanvasRenderingContext2D,
-  text: string,
-  room: number,
-  draw: (text: string) => void,
-): void {
-  let shown = text;
-  while (shown.length > 2 && ctx.measureText(shown).width > room) {
-    shown = `${[...shown.replace(/…$/, "")].slice(0, -1).join("")}…`;
-  }
-  draw(shown);
 }
