@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from interp_widgets.results import attention_tables
+from interp_widgets.results.attention_check import check
 from interp_widgets.results.attention_heads import Heads
-from interp_widgets.results.attention_math import (
-    attention_pattern,
-    cells_of,
-    pool_columns,
-    pooled_part,
-)
-from interp_widgets.results.attention_scores import HEAD_SCORES, scan
+from interp_widgets.results.attention_math import attention_pattern, pooled_part
+from interp_widgets.results.attention_product import Product
+from interp_widgets.results.attention_scores import HEAD_SCORES, Scans
 from interp_widgets.results.base import Result
 
 if TYPE_CHECKING:
@@ -26,42 +22,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from interp_widgets.results.attention_heads import Pool
+
 __all__ = ["HEAD_SCORES", "AttentionResult", "Product", "attention_pattern"]
 
 QUICK = 30_000_000
 """Weights of all heads together that are worked out in a second or two; beyond, only on request."""
 
-Pool = Literal["max", "mean"]
-
 FEW = 64
 """Heads whose scores stand in the text beside a view; of more, `frame()` has them."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """How one query and one key make one weight.
-
-    Parameters
-    ----------
-    q, k
-        The two vectors, `[d_head]`, as the attention function gets them (rotary applied).
-    terms
-        `q * k * scaling`, `[d_head]`: what each dimension adds to the score.
-    dot
-        Sum of `terms`.
-    score
-        The score that enters the softmax: `dot`, soft-capped and with the position bias where the
-        model has them; minus infinity for a hidden key.
-    weight
-        The attention weight.
-    """
-
-    q: Tensor
-    k: Tensor
-    terms: Tensor
-    dot: float
-    score: float
-    weight: float
 
 
 class AttentionResult(Result):
@@ -91,35 +60,9 @@ class AttentionResult(Result):
     kind = "attention"
 
     def _check(self) -> None:
-        if "pattern" in self.arrays:
-            shape = tuple(self.arrays["pattern"].shape)
-            if len(shape) != 4:
-                raise ValueError(f"pattern has dims [layer, head, query, key], not shape {shape}")
-            layers, positions = shape[0], shape[-1]
-        elif "q" in self.arrays and "k" in self.arrays:
-            q, k = tuple(self.arrays["q"].shape), tuple(self.arrays["k"].shape)
-            if len(q) != 4 or len(k) != 4 or q[0] != k[0] or q[3] != k[3] or q[1] % k[1]:
-                raise ValueError(
-                    "q [layer, head, position, d_head] and k [layer, kv_head, position, d_head] do "
-                    f"not fit: {q}, {k}"
-                )
-            layers, positions = q[0], k[2]
-        else:
-            raise ValueError("attention needs the arrays q and k, or pattern")
-        if len(self.meta.get("tokens", ())) != positions:
-            raise ValueError(f"{len(self.meta.get('tokens', ()))} tokens for {positions} keys")
-        queries = int(self.arrays["pattern" if self.ready else "q"].shape[2])
-        if len(self.meta.get("query_tokens", range(queries))) != queries:
-            raise ValueError(f"{len(self.meta['query_tokens'])} query_tokens for {queries} queries")
-        norm = self.arrays.get("value_norm")
-        if norm is not None and tuple(norm.shape) != (layers, self.n_heads, positions):
-            raise ValueError(f"value_norm is [layer, head, key], not {tuple(norm.shape)}")
-        self.meta.setdefault("layers", list(range(layers)))
-        if len(self.meta["layers"]) != layers:
-            raise ValueError(f"{len(self.meta['layers'])} layer numbers for {layers} layers")
+        check(self.arrays, self.meta)
         self._heads = Heads(self.arrays, self.meta)
-        self._scans: dict[tuple[int, int], dict[str, float]] = {}
-        self._entropies: dict[tuple[int, int], Tensor] = {}
+        self._scans = Scans(self._heads, self.n_queries, self.positions)
 
     @classmethod
     def of(
@@ -294,43 +237,10 @@ class AttentionResult(Result):
         if (pool is None) != (out_shape is None):
             raise ValueError("pool and out_shape belong together: give both or neither")
         if pool is None or out_shape is None:
-            parts = [
-                self._heads.part(index, block, cols, by_value=by_value)
-                for block in self._heads.blocks(index, rows)
-            ]
-            return torch.cat(parts) if parts else torch.zeros(0, len(cols))
+            return self._heads.whole(index, rows, cols, by_value=by_value)
         if pool not in ("max", "mean"):
             raise ValueError(f"pool is 'max' or 'mean', not {pool!r}")
-        height, width = min(out_shape[0], len(rows)), min(out_shape[1], len(cols))
-        return self._pooled(index, rows, cols, (height, width), pool, by_value=by_value)
-
-    def _pooled(
-        self,
-        index: tuple[int, int],
-        rows: range,
-        cols: range,
-        shape: tuple[int, int],
-        pool: Pool,
-        *,
-        by_value: bool,
-    ) -> Tensor:
-        line = cells_of(len(rows), shape[0]) if shape[0] else torch.zeros(0)
-        total: Tensor | None = None
-        for block in self._heads.blocks(index, rows):
-            values = self._heads.part(index, block, cols, by_value=by_value)
-            cells = pool_columns(values, shape[1], pool)
-            if total is None:
-                total = cells.new_zeros(shape)
-            at = line[block.start - rows.start : block.stop - rows.start].to(cells.device)
-            if pool == "max":
-                total.scatter_reduce_(0, at[:, None].expand_as(cells), cells, "amax")
-            else:
-                total.index_add_(0, at, cells)
-        if total is None:
-            return torch.zeros(shape)
-        if pool == "mean":
-            total /= torch.bincount(line, minlength=shape[0]).to(total)[:, None]
-        return total
+        return self._heads.pooled(index, rows, cols, out_shape, pool, by_value=by_value)
 
     def scores(
         self, layer: int, head: int, query: slice | None = None, key: slice | None = None
@@ -393,12 +303,8 @@ class AttentionResult(Result):
         ValueError
             For a layer or head that is not there.
         """
-        index = self._index(layer, head)
         cols = self._range(key, self.positions)
-        step = self._heads.height(index)
-        some = [positions[i : i + step] for i in range(0, len(positions), step)]
-        parts = [self._heads.part(index, rows, cols, by_value=by_value) for rows in some]
-        return torch.cat(parts) if parts else torch.zeros(0, len(cols))
+        return self._heads.some(self._index(layer, head), positions, cols, by_value=by_value)
 
     def sketch(self, layer: int, cells: int = 48, how: Pool = "max") -> Tensor:
         """Return quick thumbnails of one layer, float32 `[head, row, column]`.
@@ -439,9 +345,7 @@ class AttentionResult(Result):
 
     def entropy(self, layer: int, head: int) -> Tensor:
         """Return the entropy of each query's weights in nats, `[query]`; NaN for padding."""
-        index = self._index(layer, head)
-        self._scan(index)
-        return self._entropies[index]
+        return self._scans.entropies(self._index(layer, head))
 
     # head scores
 
@@ -462,7 +366,7 @@ class AttentionResult(Result):
             raise ValueError(f"there is no head score {name!r}; choose {', '.join(HEAD_SCORES)}")
         found = np.empty((self.n_layers, self.n_heads))
         for index in np.ndindex(found.shape):
-            found[index] = self._scan((index[0], index[1]))[name]
+            found[index] = self._scans.scores((index[0], index[1]))[name]
         return found
 
     def previous_token(self) -> np.ndarray:
@@ -480,28 +384,6 @@ class AttentionResult(Result):
     def induction(self) -> np.ndarray:
         """Return each head's mean weight on what followed earlier copies, `[layer, head]`."""
         return self.head_score("induction")
-
-    def _scan(self, index: tuple[int, int]) -> dict[str, float]:
-        """Walk through one head's pattern once, in blocks, and keep all its scores."""
-        if index not in self._scans:
-            blocks = self._heads.blocks(index, range(self.n_queries))
-            strips = ((rows, self._heads.seen(index, rows)) for rows in blocks)
-            self._scans[index], self._entropies[index] = scan(
-                strips, self._identities(), self._valid(), same_text=not self.cross
-            )
-        return self._scans[index]
-
-    def _identities(self) -> Tensor:
-        if "ids" in self.meta:
-            return torch.as_tensor(self.meta["ids"])
-        numbers: dict[str, int] = {}
-        return torch.tensor([numbers.setdefault(token, len(numbers)) for token in self.tokens])
-
-    def _valid(self) -> Tensor:
-        valid = self.arrays.get("valid")
-        if valid is None:
-            return torch.ones(self.positions, dtype=torch.bool)
-        return torch.as_tensor(valid).cpu().bool()
 
     # one head
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from interp_widgets.results.attention_math import HeadScores
+from interp_widgets.results.attention_math import HeadScores, cells_of, pool_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Index = tuple[int, int]
 """A head: place of its layer among those held, number of the head."""
+
+Pool = Literal["max", "mean"]
 
 
 class Heads:
@@ -114,3 +116,49 @@ class Heads:
                 "attention ends in a linear output projection"
             )
         return weights * torch.as_tensor(norm)[index][cols.start : cols.stop].to(weights)
+
+    def some(
+        self, index: Index, rows: Sequence[int], cols: range, *, by_value: bool = False
+    ) -> Tensor:
+        """Return the weights of any queries `[row, col]`, a block of memory at a time."""
+        step = self.height(index)
+        blocks = [rows[i : i + step] for i in range(0, len(rows), step)]
+        parts = [self.part(index, block, cols, by_value=by_value) for block in blocks]
+        return torch.cat(parts) if parts else torch.zeros(0, len(cols))
+
+    def whole(self, index: Index, rows: range, cols: range, *, by_value: bool = False) -> Tensor:
+        """Return the weights of a range of queries `[row, col]`, a block of memory at a time."""
+        parts = [
+            self.part(index, block, cols, by_value=by_value) for block in self.blocks(index, rows)
+        ]
+        return torch.cat(parts) if parts else torch.zeros(0, len(cols))
+
+    def pooled(
+        self,
+        index: Index,
+        rows: range,
+        cols: range,
+        shape: tuple[int, int],
+        pool: Pool,
+        *,
+        by_value: bool = False,
+    ) -> Tensor:
+        """Return weights pooled to at most `shape` cells, a block of queries at a time."""
+        shape = (min(shape[0], len(rows)), min(shape[1], len(cols)))
+        line = cells_of(len(rows), shape[0]) if shape[0] else torch.zeros(0)
+        total: Tensor | None = None
+        for block in self.blocks(index, rows):
+            values = self.part(index, block, cols, by_value=by_value)
+            cells = pool_columns(values, shape[1], pool)
+            if total is None:
+                total = cells.new_zeros(shape)
+            at = line[block.start - rows.start : block.stop - rows.start].to(cells.device)
+            if pool == "max":
+                total.scatter_reduce_(0, at[:, None].expand_as(cells), cells, "amax")
+            else:
+                total.index_add_(0, at, cells)
+        if total is None:
+            return torch.zeros(shape)
+        if pool == "mean":
+            total /= torch.bincount(line, minlength=shape[0]).to(total)[:, None]
+        return total

@@ -10,6 +10,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from interp_widgets.results.attention_heads import Heads, Index
+
 HEAD_SCORES: Final[dict[str, str]] = {
     "previous_token": "mean weight on the token just before",
     "first_token": "mean weight on the first token",
@@ -71,3 +73,54 @@ def scan(
             counts[name] += int(defined.sum())
     scores = {n: sums[n] / counts[n] if counts[n] else float("nan") for n in HEAD_SCORES}
     return scores, torch.cat(entropies)
+
+
+class Scans:
+    """The scores of every head, each head's pattern walked through once.
+
+    Parameters
+    ----------
+    heads
+        Where the weights come from.
+    n_queries, n_keys
+        How many there are.
+    """
+
+    def __init__(self, heads: Heads, n_queries: int, n_keys: int) -> None:
+        self.heads = heads
+        self.n_queries = n_queries
+        self.n_keys = n_keys
+        self._scores: dict[Index, dict[str, float]] = {}
+        self._entropies: dict[Index, Tensor] = {}
+
+    def scores(self, index: Index) -> dict[str, float]:
+        """Return one head's scores by name."""
+        if index not in self._scores:
+            blocks = self.heads.blocks(index, range(self.n_queries))
+            strips = ((rows, self.heads.seen(index, rows)) for rows in blocks)
+            self._scores[index], self._entropies[index] = scan(
+                strips, self._identities(), self._real(), same_text=self._same_text
+            )
+        return self._scores[index]
+
+    def entropies(self, index: Index) -> Tensor:
+        """Return the entropy of each query of one head in nats, `[query]`."""
+        self.scores(index)
+        return self._entropies[index]
+
+    @property
+    def _same_text(self) -> bool:
+        return "query_tokens" not in self.heads.meta
+
+    def _identities(self) -> Tensor:
+        meta = self.heads.meta
+        if "ids" in meta:
+            return torch.as_tensor(meta["ids"])
+        numbers: dict[str, int] = {}
+        return torch.tensor([numbers.setdefault(token, len(numbers)) for token in meta["tokens"]])
+
+    def _real(self) -> Tensor:
+        valid = self.heads.arrays.get("valid")
+        if valid is None:
+            return torch.ones(self.n_keys, dtype=torch.bool)
+        return torch.as_tensor(valid).cpu().bool()
