@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from interp_widgets.results.base import Result, to_numpy
-from interp_widgets.results.planes import Range, chunks, position_of, tensor_of
+from interp_widgets.results.planes import Range, chunks, positions_of, tensor_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,7 +276,8 @@ class ArrayResult(Result):
         bad = found.nan + found.inf + found.minus_inf
         if self._ends is None:
             ends = (("largest", found.high), ("smallest", found.low)) if size > bad else ()
-            self._ends = [(word, value, position_of(self.values, value)) for word, value in ends]
+            places = positions_of(self.values, [value for _, value in ends])
+            self._ends = [(*end, place) for end, place in zip(ends, places, strict=True)]
         for word, value, flat in self._ends:
             if flat is None:
                 continue

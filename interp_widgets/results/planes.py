@@ -6,7 +6,7 @@ looked at in the memory it already takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Pool = Literal["max", "mean"]
 Reduction = Literal["mean", "max", "min", "norm"]
 
-CHUNK = 2**24
-"""Cells that are worked on at a time."""
+CHUNK = 2**22
+"""Cells that are worked on at a time: few enough for the cache of a processor."""
 FINEST = 2048
 """A pyramid keeps at most this many blocks in each direction."""
 SAMPLE = 2**20
@@ -150,19 +150,24 @@ class Range:
         return self.low < 0 or self.minus_inf > 0
 
 
-def position_of(values: Any, value: float) -> int | None:
-    """Return the flat index of the first entry that is ``value``, one of the extremes."""
+def positions_of(values: Any, wanted: Sequence[float]) -> list[int | None]:
+    """Return the flat index of the first entry that equals each of the ``wanted`` extremes."""
     import torch
 
+    found: dict[float, int] = {}
     start = 0
     for chunk in chunks(tensor_of(values)):
         ends = [float(end) for end in torch.aminmax(chunk)]
-        if value in ends or not np.isfinite(ends).all():  # else it cannot be here
-            hit = (chunk == value).nonzero()
-            if len(hit):
-                return start + int(hit[0])
+        finite = bool(np.isfinite(ends).all())
+        for value in set(wanted) - set(found):
+            if value in ends or not finite:  # else it cannot be here
+                hit = (chunk == value).nonzero()
+                if len(hit):
+                    found[value] = start + int(hit[0])
+        if len(found) == len(set(wanted)):
+            break
         start += chunk.shape[0]
-    return None
+    return [found.get(value) for value in wanted]
 
 
 def reduced(piece: Any, how: Reduction) -> tuple[np.ndarray, np.ndarray]:
