@@ -34,7 +34,7 @@ _PUBLIC = {
     "concepts": "interp_widgets.methods.concepts",
     "show": "interp_widgets.methods.show",
     "scatter": "interp_widgets.methods.scatter",
-    "catalogue": "interp_widgets.methods.catalogue",
+    "catalogue": "interp_widgets.methods.taxonomy",
     "method": "interp_widgets.methods.catalogue",
     "load": "interp_widgets.results.base",
     "open_graph": "interp_widgets.results.open_graph",

@@ -40,6 +40,7 @@ POSITIONS = ("position", "query", "key")
     family="activations",
     unit="any site",
     cost="1 forward pass",
+    tags="mechanistic, observational, local, hypothesis generation, layer, head, neuron",
 )
 def activations(
     run: Run,

@@ -21,6 +21,7 @@ from interp_widgets.session.sites import Site, SiteError
     family="attention",
     unit="attention head",
     cost="1 forward pass",
+    tags="attributional, observational, local, hypothesis generation, head",
 )
 def attention(
     run: Run,

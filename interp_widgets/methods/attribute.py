@@ -33,6 +33,7 @@ QUERIES = 512  # rows of a pattern worked on at a time in the rollout
     unit="input token",
     cost="gradient × input: 1 forward, 1 backward; integrated gradients: `steps` of both; "
     "occlusion: 1 forward per token; rollout: 1 forward",
+    tags="attributional, observational, local, hypothesis generation, token",
 )
 def attribute(
     run: Run,

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from interp_widgets.methods import arguments
+from interp_widgets.methods.tags import Tags
 from interp_widgets.results.base import NotLiveError, Result
 from interp_widgets.results.recipe import Recipe
 from interp_widgets.results.registry import METHODS
 from interp_widgets.session.worker import current_job
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from interp_widgets.session.session import Session
@@ -97,6 +97,7 @@ class Method:
     body: Callable[..., Result]
     signature: inspect.Signature
     hints: dict[str, Any]
+    tags: Tags | None = None
 
     def __post_init__(self) -> None:
         self.__module__ = self.body.__module__
@@ -155,6 +156,7 @@ def method(
     cost: str,
     paper: str = "",
     title: str | None = None,
+    tags: str = "",
 ) -> Callable[[Callable[Concatenate[Run, P], R]], Callable[P, R]]:
     """Register the decorated function as a method.
 
@@ -180,6 +182,9 @@ def method(
         Where it comes from: authors, year, arXiv id.
     title
         Name for readers; default: ``name`` with spaces.
+    tags
+        What kind of method it is, in words between commas (``methods/tags.py``): paradigm, causal
+        nature, scope, phase, and one or more units. Methods of this package have all of them.
 
     Examples
     --------
@@ -200,6 +205,7 @@ def method(
             body=body,
             signature=signature,
             hints=hints,
+            tags=Tags.of(tags) if tags else None,
         )
         METHODS.register(name)(entry)
 
@@ -212,31 +218,6 @@ def method(
         return call
 
     return register
-
-
-def catalogue() -> pd.DataFrame:
-    """Return every method, one a row: name, title, what it does, paper, family, unit, cost, result.
-
-    Examples
-    --------
-    >>> iw.catalogue().query("family == 'attribution'")
-    """
-    import pandas as pd
-
-    rows = [
-        {
-            "name": entry.name,
-            "title": entry.title,
-            "summary": entry.summary,
-            "family": entry.family,
-            "unit": entry.unit,
-            "cost": entry.cost,
-            "result": entry.result,
-            "paper": entry.paper,
-        }
-        for entry in (METHODS.get(name) for name in METHODS)
-    ]
-    return pd.DataFrame(rows).sort_values(["family", "name"], ignore_index=True)
 
 
 def _describe(name: str, body: Callable[..., Any]) -> tuple[inspect.Signature, dict[str, Any]]:

@@ -31,6 +31,7 @@ KINDS: dict[Kind, str] = {"state": "resid_post", "mlp": "mlp_out", "attention": 
     family="patching",
     unit="layer and position",
     cost="1 forward pass per token, layer, kind and draw of noise, batched",
+    tags="mechanistic, interventional, local, hypothesis generation, layer, token",
 )
 def causal_trace(
     run: Run,

@@ -39,6 +39,7 @@ from interp_widgets.session.prompts import Prompt, PromptBatch
     unit="edge between components",
     cost="2 forward passes and 1 forward and backward pass per step, for each batch of pairs; "
     "13 forward passes for faithfulness",
+    tags="mechanistic, interventional, global, hypothesis generation, circuit, head, layer, neuron",
 )
 def circuit(
     run: Run,

@@ -42,6 +42,7 @@ MOST_TOKEN_SCORES = 4_000_000
     unit="direction at a site",
     cost="2 forward passes per example and input; with a target 1 backward pass per input and "
     "target, and 1 forward pass per layer and example with the concept",
+    tags="concept-based, observational, global, verification, feature, layer",
 )
 def concepts(
     run: Run,

@@ -31,6 +31,7 @@ By = Literal["head", "layer", "component", "token"]
     family="attribution",
     unit="head, MLP, or component",
     cost="1 forward pass",
+    tags="attributional, observational, local, hypothesis generation, head, layer, neuron",
 )
 def direct_logit_attribution(
     run: Run,

@@ -31,6 +31,7 @@ PAPER = "Elhage et al. 2021, A Mathematical Framework for Transformer Circuits"
     family="circuits",
     unit="attention head",
     cost="weights only; block 0 once per token",
+    tags="mechanistic, observational, global, hypothesis generation, head",
 )
 def head_circuit(
     run: Run,
@@ -121,6 +122,7 @@ def head_circuit(
     family="circuits",
     unit="pair of heads",
     cost="weights only",
+    tags="mechanistic, observational, global, hypothesis generation, head, motif",
 )
 def composition(
     run: Run,

@@ -40,6 +40,7 @@ MOVER = "name_mover"
     family="attention",
     unit="attention head",
     cost="1 forward pass of random tokens, 1 of each prompt; copying: weights",
+    tags="mechanistic, observational, global, hypothesis generation, head, motif",
 )
 def head_scores(
     run: Run,

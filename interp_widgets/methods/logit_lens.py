@@ -30,6 +30,7 @@ LOWEST = -1e4  # log-probability of what a model rules out with −∞; its prob
     family="lens",
     unit="residual stream",
     cost="1 forward pass, and one unembedding per layer",
+    tags="mechanistic, observational, local, hypothesis generation, layer",
 )
 def logit_lens(
     run: Run,

@@ -18,6 +18,7 @@ from interp_widgets.session.sites import Site
     family="activations",
     unit="MLP neuron",
     cost="1 forward pass",
+    tags="mechanistic, observational, local, hypothesis generation, neuron",
 )
 def neurons(run: Run, prompt: Prompt, *, layers: Sequence[int] | None = None) -> TokensResult:
     """Read the activation of every MLP neuron on every token.

@@ -54,6 +54,7 @@ VERBS = {"interchange": "Patching", "zero": "Zeroing", "mean": "Mean-ablating"}
     unit="layer and position, head, or neuron",
     cost="1 forward pass per cell, batched, from the patched block on; "
     "attribution: 2 forward, 1 backward",
+    tags="mechanistic, interventional, local, verification, layer, head, neuron",
 )
 def patching(
     run: Run,

@@ -34,6 +34,7 @@ PAPER = (
     family="patching",
     unit="path from a head or MLP to another, or to the logits",
     cost="1 forward pass per sender, batched; 1 more per sender and receiver",
+    tags="mechanistic, interventional, local, verification, circuit, head, layer",
 )
 def path_patching(
     run: Run,
@@ -135,6 +136,7 @@ def path_patching(
     family="patching",
     unit="path from a head or MLP to an input of a head, or to the logits",
     cost="1 forward pass per sender, and 1 per sender and input of a head found, batched",
+    tags="mechanistic, interventional, local, hypothesis generation, circuit, head, layer",
 )
 def path_search(
     run: Run,

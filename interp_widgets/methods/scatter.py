@@ -13,6 +13,7 @@ from interp_widgets.results.scatter import ScatterResult
     family="activations",
     unit="cell of an array",
     cost="none; what its arrays cost when it is run again",
+    tags="mechanistic, observational, local, hypothesis generation, layer, head, neuron",
 )
 def scatter(run: Run, x: ArrayResult, y: ArrayResult) -> ScatterResult:  # noqa: ARG001
     """Compare two results cell by cell: a point for each cell that both have.

@@ -14,6 +14,7 @@ import torch
 
 import interp_widgets as iw
 from interp_widgets.methods.catalogue import Run, method
+from interp_widgets.methods.tags import FACETS
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import NotLiveError
 from interp_widgets.results.registry import METHODS
@@ -329,6 +330,7 @@ def test_the_catalogue_lists_every_method_with_where_it_comes_from():
         "cost",
         "result",
         "paper",
+        *FACETS,
     ]
     rows = table.set_index("name")
     assert {"activations", "attention", "attribute", "logit_lens", "patching"} <= set(rows.index)

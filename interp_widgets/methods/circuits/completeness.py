@@ -158,6 +158,7 @@ def scatter_of(found: Completeness, trials: Trials, seed: int = 0) -> ScatterRes
     family="circuits",
     unit="set of nodes",
     cost="2 forward passes per set of nodes and batch of pairs; greedy: 2 per node and step",
+    tags="mechanistic, interventional, global, verification, full, circuit",
 )
 def completeness(
     run: Run,

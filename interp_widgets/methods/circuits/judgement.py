@@ -57,6 +57,7 @@ CHOICES = (
     unit="circuit",
     cost="a forward pass per circuit measured and batch of pairs: about 2 · sets · nodes + "
     "4 · random circuits + edges tested, many of them in one pass",
+    tags="mechanistic, interventional, global, verification, full, circuit",
 )
 def judgement(
     run: Run,

@@ -86,6 +86,7 @@ def array_of(found: Minimality, trials: Trials, seed: int = 0) -> ArrayResult:
     family="circuits",
     unit="node of a circuit",
     cost="2 forward passes per node, set of nodes and batch of pairs",
+    tags="mechanistic, interventional, global, verification, full, circuit",
 )
 def minimality(
     run: Run,

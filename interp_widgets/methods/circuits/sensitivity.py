@@ -39,6 +39,7 @@ FAR = 0.2
     family="circuits",
     unit="way of ablation",
     cost="6 forward passes per way of ablation and batch of pairs; optimal: 100 with gradients",
+    tags="mechanistic, interventional, global, verification, circuit",
 )
 def sensitivity(
     run: Run,

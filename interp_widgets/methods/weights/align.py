@@ -51,6 +51,7 @@ def projected_correlation(x: Tensor, ex: Tensor, y: Tensor, ey: Tensor) -> Tenso
     unit="layer",
     cost="no forward pass",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, observational, global, hypothesis generation, layer",
 )
 def align(
     run: Run,

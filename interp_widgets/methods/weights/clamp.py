@@ -86,6 +86,7 @@ def clamp(
     unit="MLP neuron",
     cost="2 forward passes for each value",
     paper="arXiv:2501.02688",
+    tags="mechanistic, interventional, local, verification, neuron",
 )
 def clamp_curve(
     run: Run,
@@ -175,6 +176,7 @@ def clamp_curve(
     unit="MLP neuron",
     cost="4 forward passes for each neuron and prompt",
     paper="arXiv:2501.02688",
+    tags="mechanistic, interventional, global, verification, neuron",
 )
 def clamp_test(
     run: Run,

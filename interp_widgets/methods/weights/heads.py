@@ -130,6 +130,7 @@ def top_pairs(
     unit="pair of tokens",
     cost="no forward pass; 2 · vocabulary² · d_head operations",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, observational, global, hypothesis generation, head",
 )
 def head(
     run: Run,
@@ -228,6 +229,7 @@ def head(
     unit="pair of tokens",
     cost="no forward pass",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, observational, global, hypothesis generation, head",
 )
 def head_block(
     run: Run,  # noqa: ARG001

@@ -25,6 +25,7 @@ ROLES = {"up": "read", "gate": "read", "down": "write"}
     unit="MLP neuron",
     cost="no forward pass; 2 · neurons · d_model · vocabulary operations for each matrix",
     paper="arXiv:2501.02688",
+    tags="mechanistic, observational, global, hypothesis generation, neuron",
 )
 def decode(
     run: Run,

@@ -40,6 +40,7 @@ def parameter_rows(session: Session, parameter: Parameter, layer: int) -> Tensor
     unit="neuron or sub-head",
     cost="no forward pass",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, observational, global, hypothesis generation, neuron, head",
 )
 def project(
     run: Run,
@@ -101,6 +102,7 @@ def project(
     unit="neuron or sub-head",
     cost="no forward pass",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, developmental, observational, global, hypothesis generation, neuron, head",
 )
 def diff(
     run: Run,

@@ -76,6 +76,7 @@ def stitched_logits(
     unit="layer",
     cost="2 forward passes for each prompt and number of layers",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, interventional, global, verification, layer",
 )
 def stitch(
     run: Run,

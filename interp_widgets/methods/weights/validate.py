@@ -31,6 +31,7 @@ PAIRS: dict[str, tuple[Parameter, Parameter]] = {
     unit="layer",
     cost="1 forward pass for each prompt",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, observational, global, verification, layer",
 )
 def validate(
     run: Run,
@@ -120,6 +121,7 @@ def validate(
     unit="layer",
     cost="no forward pass",
     paper="Dar et al. 2022, arXiv:2209.02535",
+    tags="mechanistic, observational, global, hypothesis generation, layer",
 )
 def pairs(run: Run, session: Session, *, k: int = 100, seed: int = 0) -> ArrayResult:  # noqa: ARG001
     """Compare the top tokens of parameters that work together: of a neuron's key and its value.

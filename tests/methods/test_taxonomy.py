@@ -1,0 +1,88 @@
+"""The map of methods is made from the code, complete and current."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import interp_widgets as iw
+from interp_widgets.methods.tags import FACETS, Tags
+from interp_widgets.results.registry import METHODS
+
+DOCS = Path(__file__).parents[2] / "docs"
+OWN = "interp_widgets.methods"
+
+
+def own_methods():
+    entries = [METHODS.get(name) for name in METHODS]
+    return [entry for entry in entries if entry.__module__.startswith(OWN)]
+
+
+def test_every_method_of_the_package_has_its_tags():
+    untagged = [entry.name for entry in own_methods() if entry.tags is None]
+    assert not untagged, f"add tags= to the decorator of {', '.join(untagged)} (methods/tags.py)"
+    assert len(own_methods()) >= 30
+
+
+def test_a_reader_finds_the_methods_that_change_something_inside_a_head():
+    table = iw.catalogue.table(by="units", causal_nature="interventional")
+    heads = set(table.loc["head"].index)
+    assert {"patching", "path_patching", "circuit"} <= heads
+    assert not heads & {"attention", "direct_logit_attribution", "logit_lens"}
+    natures = iw.catalogue.table().index.get_level_values(0).unique()
+    assert list(natures) == ["observational", "interventional"]  # the order of the review
+    assert iw.catalogue.table(by="family").loc["lens"].index.tolist() == ["logit_lens"]
+
+
+def test_the_map_has_one_answer_to_each_question_for_each_method():
+    result = iw.catalogue.map()
+    labels = result.meta["labels"]
+    frame = pd.DataFrame(result.numpy("values"), labels["method"], labels["tag"])
+    for facet, words in FACETS.items():
+        answers = frame[list(words)].sum(axis=1)
+        assert (answers >= 1).all() if facet == "units" else (answers == 1).all(), facet
+    assert frame.loc["Activation patching", "interventional"] == 1
+    assert result.view().spec["dims"]
+    assert result.figure().png().startswith(b"\x89PNG")
+
+
+def test_a_template_is_code_with_its_source():
+    cell = iw.catalogue.template("patching")
+    assert cell.startswith("# Activation patching: ")
+    assert "arXiv:2211" in cell or "arXiv:2309.16042" in cell
+    compile(cell, "cell", "exec")
+    for entry in own_methods():
+        compile(iw.catalogue.template(entry.name), entry.name, "exec")
+    with pytest.raises(LookupError, match="no method 'patchin'"):
+        iw.catalogue.template("patchin")
+
+
+def test_the_page_about_methods_is_what_the_code_says():
+    spec = importlib.util.spec_from_file_location("build_methods", DOCS / "build_methods.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.page(), "run python docs/build_methods.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("mechanistic, interventionel, local, verification, head", "did you mean 'interventional'"),
+        ("mechanistic, interventional, local, verification", "units missing"),
+        ("mechanistic, attributional, observational, local, verification, head", "paradigm mech"),
+        ("", "is not a tag"),
+    ],
+)
+def test_wrong_tags_are_told_to_the_author(text, why):
+    with pytest.raises(ValueError, match=why):
+        Tags.of(text)
+
+
+def test_wrong_questions_are_answered_with_the_right_ones():
+    with pytest.raises(ValueError, match="sort the methods by one of paradigm, stage"):
+        iw.catalogue.table(by="colour")
+    with pytest.raises(ValueError, match="scope is one of local, global, not 'here'"):
+        iw.catalogue.table(scope="here")
