@@ -2,7 +2,7 @@
 // What a kind of cell adds to it is a CellKind (cells.ts).
 import { hidpi } from "../core/canvas.js";
 import { legend, type Scale, sequential } from "../core/color.js";
-import { h, num, plural, signed, visible } from "../core/dom.js";
+import { h, plural } from "../core/dom.js";
 import { Grid } from "../core/grid.js";
 import type { HoverValue } from "../core/hover.js";
 import { NOTHING, type SelectionValue } from "../core/selection.js";
@@ -19,8 +19,9 @@ import { paintFrame } from "./frame.js";
 import { Marked, paintMarked } from "./marked.js";
 import { type HeatmapSpec, type HeatmapState, Slice } from "./model.js";
 import { type Cell, listenToPointer } from "./pointer.js";
-import { legendMarks, poolWord, scaleOf } from "./scaling.js";
+import { legendMarks, scaleOf } from "./scaling.js";
 import { Toolbar } from "./toolbar.js";
+import { Words } from "./words.js";
 import { Zoomed } from "./zoomed.js";
 
 const TALLEST = 440;
@@ -43,18 +44,19 @@ export class Board {
   private readonly grid: Grid;
   private readonly toolbar: Toolbar;
   private readonly ablation: Ablation;
-  private readonly kind: CellKind;
-  private readonly bars: Bars;
+  readonly words: Words;
+  readonly kind: CellKind;
+  readonly bars: Bars;
   private readonly brushing: Brushing;
   private readonly zoomed: Zoomed;
   private camera = new Camera();
   private gutter: Gutter = { left: 40, bottom: 18, slanted: false, top: 0, right: 0 };
-  private refs: TileRef[] = [];
-  private complete: TileRef[] = [];
+  refs: readonly TileRef[] = [];
+  private complete: readonly TileRef[] = [];
   private hovered: HoverValue | null = null;
   private anchor: Cell | null = null;
   private width = 0;
-  private range: RangeInfo | undefined;
+  range: RangeInfo | undefined;
   private scale: Scale;
   private scheduled = false;
   private pointing = false;
@@ -74,6 +76,7 @@ export class Board {
       () => this.draw(),
     );
     this.marked = new Marked(view, () => this.slice);
+    this.words = new Words(this);
     this.kind = cells(this);
     this.bars = new Bars(
       view,
@@ -89,7 +92,7 @@ export class Board {
       label: "",
       rows: 1,
       cols: 1,
-      cell: here((r, c) => this.describe(r, c)),
+      cell: here((r, c) => this.words.describe(r, c)),
       place: (r, c) => this.camera.box(r, c),
       move: (r, c) => this.moved(r, c),
       open: here((r, c) => this.open(r, c)),
@@ -255,7 +258,7 @@ export class Board {
     });
     this.grid.refresh();
     if (this.readout.textContent) {
-      this.readout.textContent = this.describe(this.row(this.grid.row), this.grid.col);
+      this.readout.textContent = this.words.describe(this.row(this.grid.row), this.grid.col);
     }
     this.toolbar.zoomed(camera.zoomed);
     this.stage.classList.toggle("iw-heatmap-pannable", camera.overflows);
@@ -282,7 +285,7 @@ export class Board {
       masked: (r, c) => this.data.masked(this.row(r), c),
       veil: veil.covers
         ? {
-            covers: (r, c) => this.veiled(this.row(r), c),
+            covers: (r, c) => this.words.veiled(this.row(r), c),
             revealed: slice.revealed(veil.revealed).map(([r, c]) => [this.row(r), c] as const),
           }
         : undefined,
@@ -309,56 +312,9 @@ export class Board {
     this.legend.replaceChildren(legend(this.scale, this.slice.quantity, marks));
   }
 
-  // Words.
-
-  private valueText(row: number, col: number): string {
-    if (this.veiled(row, col)) return "hidden";
-    if (this.data.masked(row, col)) return "masked";
-    const value = this.data.value(row, col) ?? this.data.exact(row, col)?.value;
-    return value === undefined ? "…" : this.number(value);
-  }
-
-  private number(value: number): string {
-    return this.range?.signed ? signed(value, 4) : num(value, 4);
-  }
-
-  private veiled(row: number, col: number): boolean {
-    return this.view.veiled(this.slice.key(row, col));
-  }
-
-  valueRow(row: number, col: number): readonly [string, string] {
-    return [this.slice.quantity, this.valueText(row, col)];
-  }
-
-  /** What a screen reader and the line under the grid say of a cell. */
-  describe(row: number, col: number): string {
-    const name = this.slice.describe(row, col);
-    if (this.veiled(row, col)) return `${name}, hidden`;
-    const word = this.kind.said?.(row, col) ?? "";
-    const cut = this.slice.changed(row, col) ? ", ablated" : "";
-    const framed = this.marked.outlined(row, col) ? ", outlined" : "";
-    const bars = this.bars.said(row, col);
-    return `${name}${word}, ${this.valueText(row, col)}${cut}${framed}${bars}`;
-  }
-
   private hover(row: number, col: number, x: number, y: number): void {
     this.view.hover(hoverOf(this.slice.selection(row, col)));
-    const name = this.slice.describe(row, col);
-    if (this.veiled(row, col)) {
-      this.tip.show(x, y, name, [["hidden", "Enter or click reveals it"]]);
-      return;
-    }
-    const rows = [...(this.kind.hover?.(row, col) ?? [this.valueRow(row, col)])];
-    const first = this.refs[0];
-    const dot = this.data.pooled(row, col, this.refs);
-    if (first && dot !== undefined && first.row_step * first.col_step > 1) {
-      const how = poolWord(this.slice, this.range?.signed === true);
-      rows.push([`${how} of ${first.row_step} × ${first.col_step} cells`, this.number(dot)]);
-      for (const [dim, label] of Object.entries(this.data.exact(row, col)?.names ?? {})) {
-        if (!this.slice.spec.labels[dim]) rows.push([dim, visible(label)]);
-      }
-    }
-    this.tip.show(x, y, name, rows);
+    this.tip.show(x, y, this.slice.describe(row, col), this.words.rows(row, col));
   }
 
   /** Beside the cells: the bar of a row or a column. */
@@ -374,7 +330,7 @@ export class Board {
     if (this.camera.reveal(row, col)) this.moving();
     if (this.anchor) this.brush(this.anchor, { row, col });
     this.ablation.describe(this.row(row), col);
-    this.readout.textContent = this.describe(this.row(row), col);
+    this.readout.textContent = this.words.describe(this.row(row), col);
     if (!this.grid.focused || this.pointing) return;
     const box = this.camera.box(row, col);
     const frame = this.plot.getBoundingClientRect();
@@ -391,14 +347,14 @@ export class Board {
 
   private outline(row: number, col: number): void {
     this.marked.toggle([[row, col]]);
-    this.view.say(this.describe(row, col));
+    this.view.say(this.words.describe(row, col));
     this.draw();
   }
 
   private open(row: number, col: number): void {
-    if (this.veiled(row, col)) {
+    if (this.words.veiled(row, col)) {
       this.view.reveal(this.slice.key(row, col));
-      this.view.say(this.describe(row, col));
+      this.view.say(this.words.describe(row, col));
       this.draw();
       return;
     }

@@ -7,7 +7,7 @@
 // A kind is made by a factory that gets the board: `(board) => ({ … })`. Everything is optional.
 // Rows and columns are those of the data (row 0 is the first of the array), never of the screen.
 // A kind may use of the board: view, slice, data.answer(row, col), data.value(row, col), side (an
-// element below the grid), set({ … }) to change the state, draw() to paint again, describe(row, col).
+// element below the grid), set({ … }) to change the state, draw() to paint again, words.describe(row, col).
 import type { Board } from "./board.js";
 
 export interface CellKind {

@@ -80,7 +80,7 @@ export const tokens: Cells = (board) => {
       const rows = best.slice(0, 5).map(({ token, p }) => [`“${token}”`, percent(p)] as const);
       const { state, mode } = board.slice;
       const isTop = state.channel === "probability" && mode !== "difference";
-      return isTop ? rows : [...rows, board.valueRow(row, col)];
+      return isTop ? rows : [...rows, board.words.value(row, col)];
     },
     open(row, col) {
       view.update({ cell: [row, col] });
