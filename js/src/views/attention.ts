@@ -8,10 +8,11 @@ import { headline } from "../attention/headline.js";
 import { largestSide } from "../attention/heads.js";
 import { maskColour, scaleLegend } from "../attention/legend.js";
 import type { Spot } from "../attention/matrix.js";
-import { place } from "../attention/paint.js";
-import { Pane } from "../attention/pane.js";
+import type { Pane } from "../attention/pane.js";
+import { Panes } from "../attention/panes.js";
 import { Picture } from "../attention/picture.js";
 import { Product } from "../attention/product.js";
+import { PromptText } from "../attention/prompt.js";
 import {
   ablated,
   headOf,
@@ -23,13 +24,11 @@ import {
   spoken,
 } from "../attention/shape.js";
 import { Thumbs } from "../attention/thumbs.js";
-import type { Window } from "../attention/window.js";
-import { button, segmented } from "../core/controls.js";
+import { button } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import { TokenStrip } from "../tokens/strip.js";
 
 const NOWHERE: Spot = { row: null, column: null };
 
@@ -44,21 +43,16 @@ class AttentionView {
   private readonly thumbs: Thumbs;
   private readonly tip: Tooltip;
   private readonly grid: HeadGrid;
-  private readonly pane: Pane;
-  private readonly pair = h("div", { class: "iw-att-pair" });
-  /** The panes beside the open one, made when they are first needed. */
-  private readonly others = new Map<string, Pane>();
+  private readonly panes: Panes;
   private readonly product: Product;
   private readonly picture: Picture;
-  private readonly strip: TokenStrip;
+  private readonly prompt: PromptText;
   private readonly ablate: HTMLButtonElement;
   private readonly zoomBar: HTMLElement;
   private readonly poolNote = h("span", { class: "iw-att-note" });
   private readonly source = h("span");
   private readonly readout = h("div", { class: "iw-att-readout" });
   private readonly legend = h("div", { class: "iw-att-legend" });
-  private readonly stripNote = h("span", { class: "iw-att-note" });
-  private readonly stripHead = h("div", { class: "iw-att-striphead" });
   private hovered: Spot = NOWHERE;
   private token: number | null = null;
   private pointer = { x: 0, y: 0 };
@@ -67,8 +61,6 @@ class AttentionView {
   private scoresAsked = "";
   private placeShown = "";
   private scaleName = "";
-  private coloured = "";
-  private windowShown = "null";
   private tipped = false;
 
   constructor(private readonly view: View) {
@@ -89,7 +81,14 @@ class AttentionView {
       this.tip,
       view.signal,
     );
-    this.pane = this.make("own", true);
+    this.panes = new Panes(view, this.shape, this.colouring, {
+      hover: (spot, x, y, over) => this.hover(spot, null, x, y, over),
+      pin: (spot, over) => this.pinCell(spot, over === this.pane),
+      arrived: (what) => this.arrived(what),
+      moved: () => this.showPool(),
+      thumb: (id) => this.thumbs.get(id),
+      hidden: (id) => this.hidden(id),
+    });
     this.product = new Product(view, () => view.update({ pair: null }));
     this.picture = new Picture(
       {
@@ -103,16 +102,13 @@ class AttentionView {
       this.colouring,
       view.signal,
     );
-    this.strip = new TokenStrip(
-      {
-        hover: (token, x, y) => {
-          if (this.cross) this.hover({ row: null, column: token }, null, x, y);
-          else this.hover(NOWHERE, token, x, y);
-        },
-        pin: (token) => this.pin(token),
+    this.prompt = new PromptText(view, this.shape, this.colouring, {
+      hover: (token, x, y) => {
+        if (this.cross) this.hover({ row: null, column: token }, null, x, y);
+        else this.hover(NOWHERE, token, x, y);
       },
-      view.signal,
-    );
+      pin: (token) => this.pin(token),
+    });
     this.ablate = button("Ablate", () => this.toggle(this.id), { class: "iw-att-ablate" });
     this.zoomBar = h(
       "span",
@@ -127,7 +123,6 @@ class AttentionView {
     const { view } = this;
     addControls(view, this.shape, (what) => this.compare(what));
     this.pane.bar.append(this.zoomBar, this.ablate);
-    this.pair.append(this.pane.el);
     view.body.append(
       h(
         "div",
@@ -136,16 +131,15 @@ class AttentionView {
         h(
           "div",
           { class: "iw-att-one" },
-          this.pair,
+          this.panes.el,
           this.picture.el,
           this.readout,
           this.product.el,
         ),
       ),
-      this.stripHead,
-      this.strip.el,
+      this.prompt.head,
+      this.prompt.el,
     );
-    this.stripHead.append(this.side().el, this.stripNote, this.strip.pager);
     view.foot.append(this.legend, this.poolNote, this.source);
     view.onSpec(() => this.update());
     view.onState(() => this.update());
@@ -155,7 +149,7 @@ class AttentionView {
       const id = idOf(this.shape, value.layer ?? -1, value.head ?? -1);
       if ((changed.has("layer") || changed.has("head")) && id >= 0 && id !== this.id)
         view.update({ layer: value.layer, head: value.head });
-      if (changed.has("token") && value.token !== null) this.strip.reveal(value.token);
+      if (changed.has("token") && value.token !== null) this.prompt.reveal(value.token);
       this.update();
     });
     view.onHover((value) => {
@@ -175,44 +169,8 @@ class AttentionView {
     return Math.max(0, idOf(this.shape, Number(layer), Number(head)));
   }
 
-  /** The head beside the open one, or null. */
-  private get otherId(): number | null {
-    const { compare, other } = this.view.state;
-    if (compare !== "head" || !other) return null;
-    const id = idOf(this.shape, Number(other[0]), Number(other[1]));
-    return id < 0 ? null : id;
-  }
-
-  private make(of: "own" | "against", main: boolean): Pane {
-    return new Pane(this.view, this.shape, of, this.colouring, {
-      hover: (spot, x, y) => this.hover(spot, null, x, y, main),
-      pin: (spot) => this.pinCell(spot, main),
-      arrived: (what) => this.arrived(what),
-      moved: (window) => this.moved(window, main),
-      thumb: (id) => this.thumbs.get(id),
-      reveal: (id) => this.view.reveal(nameOf(this.shape, id)),
-    });
-  }
-
-  private get comparesPrompt(): boolean {
-    return this.view.state.compare === "prompt" && this.shape.against !== null;
-  }
-
-  private get beside(): Pane | null {
-    const of = this.comparesPrompt ? "against" : this.otherId === null ? null : "own";
-    if (of === null) return null;
-    let pane = this.others.get(of);
-    if (!pane) {
-      pane = this.make(of, false);
-      pane.reset(this.shape);
-      this.others.set(of, pane);
-      this.pair.append(pane.el);
-    }
-    return pane;
-  }
-
-  private get panes(): Pane[] {
-    return this.beside ? [this.pane, this.beside] : [this.pane];
+  private get pane(): Pane {
+    return this.panes.open;
   }
 
   private hidden(id: number): boolean {
@@ -229,28 +187,8 @@ class AttentionView {
     return token !== null && token < Math.max(this.shape.queries, this.shape.keys) ? token : null;
   }
 
-  private get side_(): "query" | "key" {
-    return this.view.state.side === "key" ? "key" : "query";
-  }
-
   private get drawsPicture(): boolean {
     return this.view.state.drawing === "picture" && this.shape.patches !== null;
-  }
-
-  private side() {
-    const { view } = this;
-    const control = segmented(
-      "A hovered token is the",
-      [
-        ["query", "Where a token looks"],
-        ["key", "Who looks at it"],
-      ],
-      this.side_,
-      (v) => view.update({ side: v }),
-    );
-    view.onState(() => control.set(this.side_));
-    control.el.hidden = this.cross;
-    return control;
   }
 
   // Doing.
@@ -268,7 +206,7 @@ class AttentionView {
 
   private compareWith(id: number): void {
     const { layer, head } = headOf(this.shape, id);
-    const same = id === this.otherId;
+    const same = id === this.panes.otherId;
     this.view.update(same ? { compare: "none" } : { compare: "head", other: [layer, head] });
     this.view.say(same ? "Comparison closed" : `Head ${nameOf(this.shape, id)} beside`);
   }
@@ -312,27 +250,14 @@ class AttentionView {
     this.view.update({ pair: same ? null : [row, column] });
   }
 
-  private hover(spot: Spot, token: number | null, x: number, y: number, main = true): void {
+  private hover(spot: Spot, token: number | null, x: number, y: number, over = this.pane): void {
     this.hovered = token === null ? spot : { row: token, column: token };
     this.token = token;
     this.pointer = { x, y };
-    const own = main || this.view.state.compare === "head";
-    const over = own ? (token ?? spot.row ?? spot.column) : null;
-    this.view.hover(over === null ? null : { token: over, ...headOf(this.shape, this.id) });
-    this.highlight(main ? this.pane : (this.beside ?? this.pane));
-  }
-
-  private moved(window: Window, main: boolean): void {
-    const { beside, pane } = this;
-    const alike =
-      beside?.lengths.queries === pane.lengths.queries && beside.lengths.keys === pane.lengths.keys;
-    if (beside && alike) (main ? beside : pane).matrix.setWindow(window, false);
-    const { zoomed } = this.pane.matrix;
-    const w = this.pane.matrix.window;
-    const kept = zoomed ? [w.q0, w.q1, w.k0, w.k1] : null;
-    this.windowShown = JSON.stringify(kept);
-    this.view.update({ window: kept });
-    this.showPool();
+    const own = over === this.pane || this.view.state.compare === "head";
+    const subject = own ? (token ?? spot.row ?? spot.column) : null;
+    this.view.hover(subject === null ? null : { token: subject, ...headOf(this.shape, this.id) });
+    this.highlight(over);
   }
 
   // Showing.
@@ -348,13 +273,9 @@ class AttentionView {
       this.scoresAsked = asked;
       this.thumbs.askScores().catch((error) => this.view.report(error));
     }
-    const { id, otherId } = this;
-    this.pane.open(id, this.hidden(id), true);
-    const { beside } = this;
-    const second = this.comparesPrompt ? id : (otherId ?? id);
-    for (const pane of this.others.values())
-      pane.open(second, this.hidden(second), pane === beside);
-    this.restoreWindow();
+    const { id } = this;
+    const { otherId } = this.panes;
+    this.panes.show(id);
     this.thumbs.want(this.grid.inSight(), id);
     const gone = ablated(this.shape, view.spec.interventions);
     this.grid.show(this.shape, {
@@ -381,37 +302,24 @@ class AttentionView {
     this.shape = view.spec as unknown as Shape;
     const { thumbs, image, tiles = [] } = view.first;
     this.thumbs.reset(this.shape, thumbs as NdArray | undefined);
-    for (const pane of [this.pane, ...this.others.values()]) pane.reset(this.shape, tiles);
-    this.strip.setTokens(this.shape.tokens);
+    this.panes.reset(this.shape, tiles);
+    this.prompt.setShape(this.shape);
     this.source.textContent = view.spec.source;
     const { patches, tokens } = this.shape;
     if (patches) this.picture.setImage(image as NdArray | undefined, patches, tokens);
   }
 
-  private restoreWindow(): void {
-    const { window } = this.view.state;
-    const text = JSON.stringify(window ?? null);
-    if (text === this.windowShown) return;
-    this.windowShown = text;
-    const { queries, keys } = this.shape;
-    const [q0, q1, k0, k1] = window ?? [0, queries, 0, keys];
-    if (q1 <= queries && k1 <= keys) this.pane.matrix.setWindow({ q0, q1, k0, k1 }, false);
-  }
-
   /** Shows the parts that this drawing and comparison need. */
   private arrange(): void {
-    const { drawsPicture, beside } = this;
-    this.pane.matrix.el.classList.toggle("iw-att-away", drawsPicture);
-    for (const pane of this.others.values()) pane.el.hidden = pane !== beside || drawsPicture;
-    this.pair.classList.toggle("iw-att-two", beside !== null && !drawsPicture);
+    const { drawsPicture } = this;
+    this.panes.arrange(drawsPicture);
     this.picture.el.hidden = !drawsPicture || this.hidden(this.id);
-    this.stripHead.hidden = drawsPicture;
-    this.strip.el.hidden = drawsPicture;
+    this.prompt.hidden = drawsPicture;
     if (this.width) this.resize(this.width);
   }
 
   private arrived(what: "tile" | "row"): void {
-    if (what === "tile") for (const pane of this.panes) pane.matrix.draw();
+    if (what === "tile") for (const pane of this.panes.all) pane.matrix.draw();
     if (what === "tile" && this.topOf() > this.colouring.scale.high * 1.001) this.recolour();
     this.highlight();
   }
@@ -419,7 +327,7 @@ class AttentionView {
   /** Where the colour scale ends. */
   private topOf(): number {
     if (!this.pane.data.signed && this.view.state.weigh !== "value") return 1;
-    return Math.max(this.thumbs.top, ...this.panes.map((pane) => pane.data.top)) || 1;
+    return Math.max(this.thumbs.top, this.panes.top) || 1;
   }
 
   private recolour(): void {
@@ -440,7 +348,7 @@ class AttentionView {
       mask: maskColour(palette),
       focus: palette.accent,
     };
-    for (const pane of this.panes) pane.recolour(this.scaleName, colours);
+    for (const pane of this.panes.all) pane.recolour(this.scaleName, colours);
     this.showPool();
     this.highlight();
   }
@@ -450,10 +358,10 @@ class AttentionView {
   }
 
   private headlines(gone: ReadonlySet<number>): void {
-    const { view, id, otherId, shape } = this;
+    const { view, id, shape } = this;
     const name = nameOf(shape, id);
     const is = gone.has(id);
-    const { beside, comparesPrompt } = this;
+    const { beside, comparesPrompt, otherId } = this.panes;
     this.title(this.pane, id, is, comparesPrompt ? "this prompt" : "");
     if (beside && comparesPrompt) this.title(beside, id, is, "the other prompt");
     else if (beside && otherId !== null) this.title(beside, otherId, gone.has(otherId), "beside");
@@ -493,13 +401,13 @@ class AttentionView {
     const spot = this.hovered;
     const asPin: Spot = { row: pin, column: this.cross ? null : pin };
     const linked = this.view.state.compare === "head" || this.token !== null;
-    for (const pane of this.panes)
+    for (const pane of this.panes.all)
       pane.mark(
         linked || pane === over ? spot : NOWHERE,
         pane.data.of === "against" ? NOWHERE : asPin,
       );
     if (this.drawsPicture) this.drawPicture(pin);
-    this.colourStrip(pin);
+    this.colourPrompt(pin);
     this.readOut(spot, over);
   }
 
@@ -510,35 +418,14 @@ class AttentionView {
     this.picture.draw(subject, this.token, subject < extra ? name : `patch ${name}`);
   }
 
-  private colourStrip(pin: number | null): void {
+  private colourPrompt(pin: number | null): void {
     const { row, column } = this.hovered;
-    const { cross } = this;
-    const axis = cross ? "query" : this.side_;
-    const hovered = this.token ?? (axis === "query" ? row : column);
-    const subject = hovered ?? pin;
-    const asked = subject === null || this.hidden(this.id) ? null : subject;
-    const values = asked === null ? null : (this.pane.data.row(axis, asked) ?? null);
-    const share = (v: number): number => place(v, this.colouring.scale);
-    const shown = [subject, axis, pin, this.id, this.scaleName, this.revision, values === null];
-    const page = this.strip.first;
-    const key = `${shown}:${page}:${this.hidden(this.id)}`;
-    if (this.coloured === key) return;
-    this.coloured = key;
-    this.strip.colour(
-      values,
-      this.colouring.map,
-      share,
-      cross ? null : subject,
-      cross ? null : pin,
-    );
-    const tokens = axis === "query" ? queryTokens(this.shape) : this.shape.tokens;
-    const token = subject === null ? "" : spoken(tokens, subject);
-    this.stripNote.textContent =
-      subject === null
-        ? "Hover or focus a token; click to pin it."
-        : axis === "query"
-          ? `what ${token} attends to`
-          : `what attends to ${token}`;
+    const { axis } = this.prompt;
+    const hidden = this.hidden(this.id);
+    const token = this.token ?? (axis === "query" ? row : column) ?? pin;
+    const values = token === null || hidden ? null : (this.pane.data.row(axis, token) ?? null);
+    const name = [this.id, this.scaleName, this.revision, hidden].join();
+    this.prompt.colour({ token, pin, values, name });
   }
 
   private readOut(spot: Spot, pane: Pane): void {
@@ -556,7 +443,7 @@ class AttentionView {
     const value = data.value(row, column);
     const text = value === undefined ? "…" : data.signed ? signed(value) : num(value);
     const future = data.mask.causal && column > row;
-    const id = pane === this.pane ? this.id : (this.otherId ?? this.id);
+    const id = this.panes.idOf(pane, this.id);
     const title = this.hidden(id) ? "hidden" : future ? "a future token: masked" : text;
     this.tip.show(this.pointer.x, this.pointer.y, title, [
       ["query", spoken(queryTokens(lengths), row)],
@@ -575,16 +462,13 @@ class AttentionView {
     this.width = width;
     const wide = width >= 640;
     this.view.body.classList.toggle("iw-att-wide", wide);
-    const two = this.beside !== null && !this.drawsPicture;
+    const two = this.panes.beside !== null && !this.drawsPicture;
     const share = two ? 0.3 : this.shape.heads > 8 ? 0.48 : 0.42;
     const least = two ? 160 : 260;
     const left = wide ? Math.max(least, Math.min(width * share, this.gridWidth())) : width;
     this.view.body.style.setProperty("--iw-left", `${Math.round(left)}px`);
     const room = wide ? width - left - 24 : width;
-    const split = two && room >= 480;
-    const each = split ? (room - 24) / 2 : room;
-    this.pair.classList.toggle("iw-att-side-by-side", split);
-    for (const pane of this.panes) pane.resize(each);
+    this.panes.resize(room, this.drawsPicture);
     this.picture.resize(room);
     this.product.resize(room);
     this.grid.resize(left);
