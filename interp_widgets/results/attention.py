@@ -37,8 +37,8 @@ class AttentionResult(Result):
     """Attention of a prompt.
 
     Arrays: `q [layer, head, position, d_head]` and `k [layer, kv_head, position, d_head]` (also
-    `v`; `bias [layer, head, 2 * position - 1]` for a position bias by distance; `valid [position]`,
-    1 for real keys), or ready `pattern [layer, head, query, key]`. Memory grows with the number of
+    `v`; `bias [layer, head, 2 * position - 1]` for a position bias by distance, or `[layer, head,
+    query, key]` for one of each pair; `valid [position]`, 1 for real keys), or ready `pattern [layer, head, query, key]`. Memory grows with the number of
     tokens, not with its square. Optional: `value_norm [layer, head, key]`, the norm of what a head
     writes for a key, `‖v W_O‖`; `image [height, width, 3]`, uint8, the picture the patches are of;
     `against.q`, `against.k`, … of a second prompt.
@@ -62,7 +62,8 @@ class AttentionResult(Result):
     def _check(self) -> None:
         check(self.arrays, self.meta)
         self._heads = Heads(self.arrays, self.meta)
-        self._scans = Scans(self._heads, self.n_queries, self.positions)
+        shape = (self.n_layers, self.n_heads, self.n_queries, self.positions)
+        self._scans = Scans(self._heads, shape)
 
     @classmethod
     def of(
@@ -95,7 +96,7 @@ class AttentionResult(Result):
         valid
             Which positions are real, bool `[position]`.
         bias
-            Per layer `[head, 2 * position - 1]`, or None.
+            Per layer `[head, 2 * position - 1]` or `[head, query, key]`, or None.
         **meta
             More entries of `meta`.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,15 +26,19 @@ SAME_TEXT: Final = ("previous_token", "duplicate_token", "induction")
 """Scores that need queries and keys to be the same tokens."""
 
 
+SMALL: Final = 2**20
+"""Weights of all heads together up to which they are walked through at once."""
+
+
 def scan(
     strips: Iterable[tuple[range, Tensor]], ids: Tensor, real: Tensor, *, same_text: bool
-) -> tuple[dict[str, float], Tensor]:
-    """Walk through one head's pattern once and return its scores and each query's entropy.
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Walk through the patterns of some heads once; return their scores and queries' entropies.
 
     Parameters
     ----------
     strips
-        Queries and their weights `[row, col]`; columns after the last one are zero.
+        Queries and their weights `[head, row, col]`; columns after the last one are zero.
     ids
         Token ids of the keys.
     real
@@ -44,35 +49,38 @@ def scan(
     Returns
     -------
     tuple
-        Scores by name, and the entropies in nats `[query]`, NaN for padding.
+        Scores by name, float64 `[head]`, and the entropies in nats `[head, query]`, NaN for
+        padding.
     """
     first = int(torch.nonzero(real)[0]) if bool(real.any()) else 0
-    sums = dict.fromkeys(HEAD_SCORES, 0.0)
+    sums: dict[str, Any] = dict.fromkeys(HEAD_SCORES, 0.0)
     counts = dict.fromkeys(HEAD_SCORES, 0)
     entropies = []
     for rows, weights in strips:
-        columns = weights.shape[1]
+        columns = weights.shape[2]
         i, j = torch.arange(rows.start, rows.stop), torch.arange(columns)
         here = real[rows.start : rows.stop] if same_text else torch.ones(len(rows)).bool()
         entropy = -torch.special.xlogy(weights, weights).sum(-1)
         entropies.append(torch.where(here, entropy, torch.nan))
         later = here & (i > first) if same_text else here
-        measured = {"first_token": (weights[:, first], later), "entropy": (entropy, here)}
+        measured = {"first_token": (weights[:, :, first], later), "entropy": (entropy, here)}
         if same_text:
             copies = (ids[i][:, None] == ids[:columns]) & real[:columns]
             copies &= j < i[:, None]
             after = torch.nn.functional.pad(copies[:, :-1], (1, 0))
             before = (i - 1).clamp(0, columns - 1)
             measured |= {
-                "previous_token": (weights.gather(1, before[:, None])[:, 0], later),
+                "previous_token": (weights[:, torch.arange(len(rows)), before], later),
                 "duplicate_token": ((weights * copies).sum(-1), here & copies.any(-1)),
                 "induction": ((weights * after).sum(-1), here & after.any(-1)),
             }
         for name, (value, defined) in measured.items():
-            sums[name] += float(value[defined].double().sum())
+            sums[name] = sums[name] + value[:, defined].double().sum(-1)
             counts[name] += int(defined.sum())
-    scores = {n: sums[n] / counts[n] if counts[n] else float("nan") for n in HEAD_SCORES}
-    return scores, torch.cat(entropies)
+    entropies_of = torch.cat(entropies, 1)
+    missing = torch.full((len(entropies_of),), torch.nan, dtype=torch.float64)
+    scores = {n: sums[n] / counts[n] if counts[n] else missing for n in HEAD_SCORES}
+    return scores, entropies_of
 
 
 class Scans:
@@ -82,25 +90,22 @@ class Scans:
     ----------
     heads
         Where the weights come from.
-    n_queries, n_keys
-        How many there are.
+    shape
+        How many layers, heads, queries and keys there are.
     """
 
-    def __init__(self, heads: Heads, n_queries: int, n_keys: int) -> None:
+    def __init__(self, heads: Heads, shape: tuple[int, int, int, int]) -> None:
         self.heads = heads
-        self.n_queries = n_queries
-        self.n_keys = n_keys
+        self.shape = shape
         self._scores: dict[Index, dict[str, float]] = {}
         self._entropies: dict[Index, Tensor] = {}
 
     def scores(self, index: Index) -> dict[str, float]:
         """Return one head's scores by name."""
         if index not in self._scores:
-            blocks = self.heads.blocks(index, range(self.n_queries))
-            strips = ((rows, self.heads.seen(index, rows)) for rows in blocks)
-            self._scores[index], self._entropies[index] = scan(
-                strips, self._identities(), self._real(), same_text=self._same_text
-            )
+            layers, heads, queries, keys = self.shape
+            together = layers * heads * queries * keys <= SMALL
+            self._walk([*np.ndindex(layers, heads)] if together else [index])
         return self._scores[index]
 
     def entropies(self, index: Index) -> Tensor:
@@ -108,8 +113,21 @@ class Scans:
         self.scores(index)
         return self._entropies[index]
 
+    def _walk(self, indices: list[Index]) -> None:
+        """Walk through the patterns of several heads, a block of queries at a time."""
+        blocks = self.heads.blocks(indices[0], range(self.shape[2]))
+        if len(indices) > 1:
+            blocks = [range(self.shape[2])]
+        strips = (
+            (rows, _stacked([self.heads.seen(index, rows) for index in indices])) for rows in blocks
+        )
+        scores, entropies = scan(strips, self._identities(), self._real(), same_text=self._same)
+        for i, index in enumerate(indices):
+            self._scores[index] = {name: float(values[i]) for name, values in scores.items()}
+            self._entropies[index] = entropies[i]
+
     @property
-    def _same_text(self) -> bool:
+    def _same(self) -> bool:
         return "query_tokens" not in self.heads.meta
 
     def _identities(self) -> Tensor:
@@ -122,5 +140,11 @@ class Scans:
     def _real(self) -> Tensor:
         valid = self.heads.arrays.get("valid")
         if valid is None:
-            return torch.ones(self.n_keys, dtype=torch.bool)
+            return torch.ones(self.shape[3], dtype=torch.bool)
         return torch.as_tensor(valid).cpu().bool()
+
+
+def _stacked(parts: list[Tensor]) -> Tensor:
+    """Stack weights of heads, of which some may reach fewer keys."""
+    most = max(part.shape[1] for part in parts)
+    return torch.stack([torch.nn.functional.pad(part, (0, most - part.shape[1])) for part in parts])
