@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 STRONGEST: Final = 5
 """Keys of each head that are listed for a token when no head is selected."""
 
+SIDE: Final = 1024
+"""Queries and keys of the part of a long prompt whose differences are listed."""
+
 COLUMNS: Final = ["layer", "head", "query", "key", "query_token", "key_token", "weight"]
 
 
@@ -53,3 +56,55 @@ def at(result: AttentionResult, selection: Mapping[str, Any]) -> pd.DataFrame:
                     keys = weights.topk(min(STRONGEST, len(weights))).indices.tolist()
                 rows += [[a, b, token, k, name, tokens[k], float(weights[k])] for k in keys]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def contrast(
+    result: AttentionResult, one: tuple[int, int], other: tuple[int, int] | None
+) -> pd.DataFrame:
+    """Return what two heads, or one head on two prompts, attend to, the largest difference first.
+
+    Parameters
+    ----------
+    result
+        Of long prompts the part of the first `SIDE` queries and keys.
+    one
+        A head as (layer, head).
+    other
+        The head to compare with; None compares with the same head on the second prompt.
+
+    Returns
+    -------
+    DataFrame
+        Columns `query, key, query_token, key_token`, one for each of the two, and `difference`, the
+        first minus the other. Pairs where both are zero are left out.
+    """
+    import numpy as np
+    import pandas as pd
+
+    theirs = result.against if other is None else result
+    if theirs is None:
+        raise ValueError("this result holds no second prompt: iw.attention(prompt, against=…)")
+    part = slice(0, SIDE)
+    a = result.tile(*one, part, part).cpu().numpy()
+    b = theirs.tile(*(one if other is None else other), part, part).cpu().numpy()
+    if a.shape != b.shape:
+        raise ValueError(f"a difference needs prompts of one length, not {a.shape} and {b.shape}")
+    query, key = np.nonzero((a != 0) | (b != 0))
+    order = np.argsort(-np.abs(a - b)[query, key], kind="stable")
+    query, key = query[order], key[order]
+    names = [f"{layer}.{head}" for layer, head in (one, other or one)]
+    if other is None:
+        names = ["this prompt", "other prompt"]
+    queries, keys = result.query_tokens, result.tokens
+    columns = {
+        "query": query,
+        "key": key,
+        "query_token": [queries[i] for i in query],
+        "key_token": [keys[i] for i in key],
+        names[0]: a[query, key],
+        names[1]: b[query, key],
+        "difference": (a - b)[query, key],
+    }
+    if names[0] == names[1]:
+        columns = {name: column for name, column in columns.items() if name != names[0]}
+    return pd.DataFrame(columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,46 +24,25 @@ SAMPLE_POOL, SAMPLE_TOKENS = 16, 1024
 pooling all of them would take as long as the whole pattern."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """The weights of one head that a view shows, or their change.
-
-    Parameters
-    ----------
-    result
-        Whose weights.
-    minus
-        What is taken away from them, for a difference.
-    layer, head
-        Which head.
-    by_value
-        Weigh each key by the norm of what the head writes for it.
-    """
+class Cells(ABC):
+    """Numbers ``[query, key]`` that a view shows, cut into tiles and pooled where they are many."""
 
     result: AttentionResult
-    minus: AttentionResult | None
-    layer: int
-    head: int
-    by_value: bool = False
 
+    @property
+    @abstractmethod
+    def signed(self) -> bool:
+        """Whether they are differences."""
+
+    @abstractmethod
     def __call__(self, rows: range | Sequence[int], cols: range) -> Tensor:
-        """Return the weights of some queries on a range of keys ``[row, col]``."""
-        values = self._of(self.result, rows, cols)
-        return values if self.minus is None else values - self._of(self.minus, rows, cols)
-
-    def _of(self, result: AttentionResult, rows: range | Sequence[int], cols: range) -> Tensor:
-        keys = slice(cols.start, cols.stop)
-        if isinstance(rows, range):
-            part = slice(rows.start, rows.stop)
-            return result.tile(self.layer, self.head, part, keys, by_value=self.by_value)
-        return result.queries(self.layer, self.head, rows, keys, by_value=self.by_value)
+        """Return the numbers of some queries on a range of keys ``[row, col]``."""
 
     def pooled(
         self, rows: range, cols: range, pool: int, how: str, *, sampled: bool = False
     ) -> Tensor:
-        """Return cells of ``pool × pool`` weights; see ``pooled_part``."""
-        signed = self.minus is not None
-        return pooled_part(self, rows, cols, pool, how, sampled=sampled, signed=signed)
+        """Return cells of ``pool × pool`` numbers; see ``pooled_part``."""
+        return pooled_part(self, rows, cols, pool, how, sampled=sampled, signed=self.signed)
 
     def tile(self, asked: Mapping[str, Any]) -> Tensor:
         """Return the tile ``row, column`` at a ``pool``, a power of two.
@@ -84,6 +64,82 @@ class Source:
             raise ValueError(f"there is no tile {row}, {column} of {queries} × {keys} weights")
         sampled = pool >= SAMPLE_POOL and max(queries, keys) > SAMPLE_TOKENS
         return self.pooled(rows, cols, pool, how, sampled=sampled)
+
+
+@dataclass(frozen=True)
+class Source(Cells):
+    """The weights of one head that a view shows, or their change.
+
+    Parameters
+    ----------
+    result
+        Whose weights.
+    minus
+        What is taken away from them, for a difference.
+    layer, head
+        Which head.
+    by_value
+        Weigh each key by the norm of what the head writes for it.
+    """
+
+    result: AttentionResult
+    minus: AttentionResult | None
+    layer: int
+    head: int
+    by_value: bool = False
+
+    @property
+    def signed(self) -> bool:
+        """Whether a base is taken away."""
+        return self.minus is not None
+
+    def __call__(self, rows: range | Sequence[int], cols: range) -> Tensor:
+        """Return the weights of some queries on a range of keys ``[row, col]``."""
+        values = self._of(self.result, rows, cols)
+        return values if self.minus is None else values - self._of(self.minus, rows, cols)
+
+    def _of(self, result: AttentionResult, rows: range | Sequence[int], cols: range) -> Tensor:
+        keys = slice(cols.start, cols.stop)
+        if isinstance(rows, range):
+            part = slice(rows.start, rows.stop)
+            return result.tile(self.layer, self.head, part, keys, by_value=self.by_value)
+        return result.queries(self.layer, self.head, rows, keys, by_value=self.by_value)
+
+
+@dataclass(frozen=True)
+class Contrast(Cells):
+    """What one head attends to more than another, or more than on the other prompt.
+
+    Raises
+    ------
+    ValueError
+        When the two have different numbers of queries or keys.
+    """
+
+    one: Source
+    other: Source
+
+    def __post_init__(self) -> None:
+        here, there = size(self.one.result), size(self.other.result)
+        if here != there:
+            raise ValueError(
+                f"the prompts have {here[0]} × {here[1]} and {there[0]} × {there[1]} weights; a "
+                "difference needs prompts of one length"
+            )
+
+    @property
+    def result(self) -> AttentionResult:  # type: ignore[override]
+        """The result of the first."""
+        return self.one.result
+
+    @property
+    def signed(self) -> bool:
+        """Always."""
+        return True
+
+    def __call__(self, rows: range | Sequence[int], cols: range) -> Tensor:
+        """Return the first's weights minus the other's ``[row, col]``."""
+        return self.one(rows, cols) - self.other(rows, cols)
 
 
 def pooling(asked: Mapping[str, Any]) -> str:
