@@ -12,6 +12,7 @@ from torch import Tensor
 
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.attention import HEAD_SCORES, AttentionResult
+from interp_widgets.results.attention_tables import contrast as contrast_table
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.attention_source import (
@@ -19,6 +20,8 @@ from interp_widgets.views.attention_source import (
     SAMPLE_TOKENS,
     THUMB,
     TILE,
+    Cells,
+    Contrast,
     Source,
     coded,
     pooling,
@@ -78,6 +81,9 @@ class AttentionView(View, bundle="attention"):
     scale
         ``"linear"``, ``"sqrt"`` or ``"log"``: the last two bring out small weights. Default
         ``"linear"``; of an image, whose many patches share the attention, ``"sqrt"``.
+    contrast
+        Whether the difference of the two that are compared (``beside``, or the second prompt, which
+        then has as many tokens) is drawn too, by default not.
     weigh
         ``"attention"`` (default) or ``"value"``: times the norm of what the head writes for the
         key, ``‖v W_O‖``.
@@ -106,6 +112,7 @@ class AttentionView(View, bundle="attention"):
         layer: int | None = None,
         head: int = 0,
         beside: tuple[int, int] | None = None,
+        contrast: bool = False,
         scores: ArrayResult | Any = None,
         sort: str | None = None,
         drawing: str | None = None,
@@ -122,6 +129,8 @@ class AttentionView(View, bundle="attention"):
         self._given = None if scores is None else _given(result, scores)
         if sort == "given" and scores is None:
             raise ValueError("sort='given' needs scores, an array [layer, head]")
+        if contrast:
+            _check_contrast(result, beside)
         if weigh == "value" and "value_norm" not in result.arrays:
             raise ValueError("weigh='value' needs value_norm, which this result does not hold")
         if drawing == "picture" and "patches" not in result.meta:
@@ -139,6 +148,7 @@ class AttentionView(View, bundle="attention"):
             "side": "query",
             "compare": "head" if beside else "prompt" if result.against is not None else "none",
             "other": [int(n) for n in beside] if beside else None,
+            "contrast": bool(contrast),
             "window": None,
             "pair": None,
         }
@@ -174,15 +184,17 @@ class AttentionView(View, bundle="attention"):
         }
 
     def first(self) -> dict[str, Any]:
-        """Return small thumbnails, the open head where it is one tile, the picture of patches."""
+        """Return small thumbnails, head scores, the open head if one tile, the patches' image."""
         self._overviews = {k: v for k, v in self._overviews.items() if k[0] == "base"}
         result: AttentionResult = self.current
-        arrays = {}
+        arrays: dict[str, Any] = {}
         if "image" in result.arrays:
             arrays["image"] = Array(result.numpy("image").astype(np.int32), "int32")
         if not self._lazy:
             layers = [self._overview({"layer": layer}) for layer in result.layers]
             arrays["thumbs"] = Array(coded(torch.stack(layers)), "uint8")
+            if not self.changed or self.known_base is not None:
+                arrays["scores"] = self._scores("current")
         tile = self._open_tile(result)
         return {**arrays, "tiles": [{"payload": tile, **self.on_tile(tile)}]} if tile else arrays
 
@@ -216,6 +228,9 @@ class AttentionView(View, bundle="attention"):
                 if not painted or (mode, weigh, how) != ("current", "attention", "max"):
                     layers = result.layers if whole else [layer]
                     yield from (("overview", {**shown, "layer": a}) for a in layers)
+                if self._compared:
+                    where = {**shown, **self._contrast_of(layer, head)}
+                    yield from _tiles(result, where)
                 exact = heads if weigh == "attention" or weights * 4 <= EXPORT_BYTES else opened
                 for a, b in exact:
                     yield from _tiles(result, {**shown, "of": "own", "layer": a, "head": b})
@@ -249,7 +264,7 @@ class AttentionView(View, bundle="attention"):
 
         Where ``spec.sample_from`` says so, a row is the last of its ``pool`` queries.
         """
-        return {"values": Array(self._weights(payload).tile(payload), "float16")}
+        return {"values": Array(self._cells(payload).tile(payload), "float16")}
 
     @on_worker
     def on_row(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -283,15 +298,7 @@ class AttentionView(View, bundle="attention"):
     @on_worker
     def on_scores(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the head scores by name `[layer * head]`; the effect if something is changed."""
-        result: AttentionResult = self.pick(str(payload.get("mode", "current")))
-        scores = {name: Array(result.head_score(name).reshape(-1)) for name in HEAD_SCORES}
-        if self.changed:
-            effect = [
-                self._overview({"mode": "difference", "layer": layer}).abs().amax((1, 2))
-                for layer in result.layers
-            ]
-            scores["effect"] = Array(torch.stack(effect).reshape(-1))
-        return {"scores": scores}
+        return {"scores": self._scores(str(payload.get("mode", "current")))}
 
     def figure_options(self) -> dict[str, Any]:
         """Return what the figure of what is shown needs: heads, window, scale, comparison."""
@@ -309,17 +316,55 @@ class AttentionView(View, bundle="attention"):
             "lines": state["drawing"] == "lines",
             "minus": self.base if self.mode == "difference" else None,
         }
+        if state["contrast"] and self._compared:
+            options["contrast"] = True
         token = self.selection_value.get("token")
         if state["drawing"] == "picture" and token is not None:
             options["patch"] = token
         return options
 
+    def table(self, payload: dict[str, Any]) -> Any:
+        """Return the heads with their scores; with a difference in sight its weights."""
+        result: AttentionResult = self.pick(str(payload.get("mode", "current")))
+        if not (self.state["contrast"] and self._compared):
+            return result.frame()
+        layer, head = int(self.state["layer"]), int(self.state["head"])
+        other = tuple(self.state["other"]) if self.state["compare"] == "head" else None
+        return contrast_table(result, (layer, head), other)
+
+    @property
+    def _compared(self) -> bool:
+        """Whether two things of one size are compared, so that they have a difference."""
+        state, result = self.state, self.current
+        if state["compare"] == "head":
+            return state["other"] is not None
+        other = result.against
+        return state["compare"] == "prompt" and other is not None and size(other) == size(result)
+
+    def _contrast_of(self, layer: int, head: int) -> dict[str, Any]:
+        """Say which difference is meant, as a request says it."""
+        versus = self.state["other"] if self.state["compare"] == "head" else None
+        return {"of": "contrast", "layer": layer, "head": head, "versus": versus}
+
     def twin(self) -> Any:
         """Return the figure that stands where the view cannot: of long prompts the open head."""
+        if self.state["compare"] == "head" or (self.state["contrast"] and self._compared):
+            return self.figure()
         if self.current.quick:
             return self.current.figure()
         layer, head = int(self.state["layer"]), int(self.state["head"])
         return self.current.figure(layer=layer, head=head)
+
+    def _scores(self, mode: str) -> dict[str, Array]:
+        result: AttentionResult = self.pick(mode)
+        scores = {name: Array(result.head_score(name).reshape(-1)) for name in HEAD_SCORES}
+        if self.changed:
+            effect = [
+                self._overview({"mode": "difference", "layer": layer}).abs().amax((1, 2))
+                for layer in result.layers
+            ]
+            scores["effect"] = Array(torch.stack(effect).reshape(-1))
+        return scores
 
     def close(self) -> None:
         """Let go of the thumbnails too."""
@@ -335,21 +380,30 @@ class AttentionView(View, bundle="attention"):
         return result.n_layers * result.n_heads * cells > FIRST_CELLS or not result.quick
 
     def _weights(self, payload: Mapping[str, Any], head: int | None = None) -> Source:
+        """Return the weights of one head; of a comparison those of the open head."""
+        of, layer = payload.get("of"), int(payload["layer"])
+        return self._source(payload, layer, int(payload["head"]) if head is None else head, of)
+
+    def _cells(self, payload: Mapping[str, Any]) -> Cells:
+        """Return what a tile is cut from: weights, or the difference of two heads or prompts."""
+        one = self._weights(payload)
+        if payload.get("of") != "contrast":
+            return one
+        if payload.get("versus") is None:
+            return Contrast(one, self._source(payload, one.layer, one.head, "against"))
+        layer, head = (int(n) for n in payload["versus"])
+        return Contrast(one, self._source(payload, layer, head, "own"))
+
+    def _source(self, payload: Mapping[str, Any], layer: int, head: int, of: Any) -> Source:
         mode = str(payload.get("mode", "current"))
         result: AttentionResult | None = self.pick(mode)
         minus: AttentionResult | None = self.base if mode == "difference" else None
-        if payload.get("of") == "against":
+        if of == "against":
             result = result and result.against
             minus = minus and minus.against
         if result is None:
             raise ValueError("this result holds no second prompt: iw.attention(prompt, against=…)")
-        return Source(
-            result,
-            minus,
-            int(payload["layer"]),
-            int(payload["head"]) if head is None else head,
-            by_value=payload.get("weigh") == "value",
-        )
+        return Source(result, minus, layer, head, by_value=payload.get("weigh") == "value")
 
     def _overview(self, payload: Mapping[str, Any]) -> Tensor:
         mode, weigh = str(payload.get("mode", "current")), str(payload.get("weigh", "attention"))
@@ -372,6 +426,22 @@ def _check_head(result: AttentionResult, layer: int, head: int) -> None:
         raise ValueError(f"there is no layer {layer} here; the layers are {result.layers}")
     if not 0 <= head < result.n_heads:
         raise ValueError(f"there is no head {head}; the heads are 0 to {result.n_heads - 1}")
+
+
+def _check_contrast(result: AttentionResult, beside: tuple[int, int] | None) -> None:
+    if beside is not None:
+        return
+    other = result.against
+    if other is None:
+        raise ValueError(
+            "contrast=True needs two to compare: beside=(layer, head), or a second prompt "
+            "(iw.attention(prompt, against=…))"
+        )
+    if size(other) != size(result):
+        raise ValueError(
+            "a difference needs prompts of one length; these have "
+            f"{result.positions} and {other.positions} tokens"
+        )
 
 
 def _drawing(result: AttentionResult) -> str:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import interp_widgets as iw
-from interp_widgets.results.attention import AttentionResult
+from interp_widgets.results.attention import HEAD_SCORES, AttentionResult
 from interp_widgets.session.session import Session
 from interp_widgets.views.attention import EXPORT_BYTES, AttentionView
 from interp_widgets.views.wire import unpack
@@ -70,7 +70,8 @@ def test_thumbnails_of_a_short_prompt_are_the_patterns_themselves():
     view = AttentionView(result)
     coded = unpack(view.spec["first"], view.spec["buffers"])["thumbs"]
     assert coded.shape == (2, 3, 11, 11)
-    assert sum(len(b) for b in view.spec["buffers"]) == 2 * 3 * 11 * 11 + 2 * 11 * 11
+    scores = 4 * 2 * 3 * len(HEAD_SCORES)
+    assert sum(len(b) for b in view.spec["buffers"]) == 2 * 3 * 11 * 11 + 2 * 11 * 11 + scores
     for layer, head in np.ndindex(2, 3):
         exact = softmax_pattern(result, layer, head)
         np.testing.assert_allclose(coded[layer, head] ** 2, exact, atol=0.005)

@@ -29,9 +29,9 @@ export class Thumbs {
   }
 
   /** A new result: everything is asked for again, but what came with it. */
-  reset(shape: Shape, first: NdArray | undefined): void {
+  reset(shape: Shape, first: NdArray | undefined, scores: Record<string, NdArray> = {}): void {
     this.shape = shape;
-    this.scores = shape.given ? { given: shape.given.values } : {};
+    this.setScores(scores);
     this.layers.clear();
     this.single.clear();
     if (!first) return;
@@ -49,13 +49,16 @@ export class Thumbs {
     const { revision } = this.view.spec;
     const answer = await this.view.request("scores", { mode: this.view.mode });
     if (revision !== this.view.spec.revision) return;
-    const found = Object.entries(answer.scores as Record<string, NdArray>);
+    this.setScores(answer.scores);
+    this.arrived();
+  }
+
+  private setScores(scores: Record<string, NdArray>): void {
     const { given } = this.shape;
     this.scores = {
-      ...Object.fromEntries(found.map(([k, v]) => [k, v.data])),
+      ...Object.fromEntries(Object.entries(scores).map(([k, v]) => [k, v.data])),
       ...(given ? { given: given.values } : {}),
     };
-    this.arrived();
   }
 
   /** Asks for the layers of these heads, after the open head's tiles. */

@@ -300,8 +300,9 @@ class AttentionView {
     const { view } = this;
     this.revision = revision;
     this.shape = view.spec as unknown as Shape;
-    const { thumbs, image, tiles = [] } = view.first;
-    this.thumbs.reset(this.shape, thumbs as NdArray | undefined);
+    const { thumbs, scores, image, tiles = [] } = view.first;
+    this.thumbs.reset(this.shape, thumbs as NdArray | undefined, scores);
+    if (scores) this.scoresAsked = `${revision}:current`;
     this.panes.reset(this.shape, tiles);
     this.prompt.setShape(this.shape);
     this.source.textContent = view.spec.source;
