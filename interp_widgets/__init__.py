@@ -17,6 +17,7 @@ _PUBLIC = {
     "Steer": "interp_widgets.session.interventions",
     "Patch": "interp_widgets.session.interventions",
     "Clamp": "interp_widgets.session.interventions",
+    "explicit_attention": "interp_widgets.session.multihead",
     "activations": "interp_widgets.methods.activations",
     "attention": "interp_widgets.methods.attention",
     "logit_lens": "interp_widgets.methods.logit_lens",

@@ -39,7 +39,7 @@ class HeadScores:
         Which keys are real, bool `[position]`; None if all are.
     bias
         Added to the scores by distance `key - query`: entry `positions - 1 + distance` of `[2 *
-        positions - 1]`.
+        positions - 1]`; or for each pair `[query, key]`.
     sink
         Extra logit in the softmax's sum, whose share goes to no key.
     """
@@ -85,7 +85,9 @@ class HeadScores:
             scores.div_(self.softcap).tanh_().mul_(self.softcap)
         i = torch.as_tensor(rows, device=scores.device)[:, None]
         j = torch.arange(cols.start, cols.stop, device=scores.device)[None]
-        if self.bias is not None and len(cols):
+        if self.bias is not None and self.bias.ndim == 2:
+            scores += self.bias[some, cols.start : cols.stop].float().to(scores.device)
+        elif self.bias is not None and len(cols):
             by_first_key = self.bias.float().to(scores.device).unfold(0, len(cols), 1)
             scores += by_first_key[self.keys - 1 + cols.start - i[:, 0]]
         if self.causal and len(rows):

@@ -157,7 +157,7 @@ def _patterns(
     bias = None
     if "bias" in anatomy.pattern_needs(layer):
         place = anatomy.locate("bias", layer)
-        bias = shaped(found[place].detach(), place)[0]
+        bias = shaped(found[place].detach(), place)
     valid = valid_keys(batch)
     rows = []
     for row in range(q.shape[0]):
@@ -171,7 +171,7 @@ def _patterns(
                 window=facts.window,
                 causal=facts.causal,
                 valid=None if valid is None else valid[row],
-                bias=None if bias is None else bias[head],
+                bias=None if bias is None else bias[row if facts.pairwise else 0, head],
                 sink=facts.sinks[head] if facts.sinks else None,
             )
             for head in range(facts.heads)

@@ -73,7 +73,7 @@ class Places:
                     "position_bias",
                     call=self._calls[str(block.attention)],
                     heads=facts.heads,
-                    layout="batch head query key bias",
+                    layout=f"batch head query key{'' if facts.pairwise else ' bias'}",
                 )
             return Location(
                 str(block.attention),
@@ -197,6 +197,8 @@ class Places:
             ends = [self._order.get((place.path, "output"), 0)]
             if block.output_projection is not None:
                 ends.append(self._order[block.output_projection, "input"])
+            inside = self._order.get((f"{place.path}.pattern", "input"))  # HeadAttention
+            ends += [] if inside is None else [inside]
             return min(ends) - 0.5
         return self._order.get((place.path, place.port), 0)
 

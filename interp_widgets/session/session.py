@@ -190,6 +190,8 @@ class Session(Verbs, Running):
         made = self._reader.read(text_or_ids, answer, foil)
         if not (made.answer is None or made.foil is None or isinstance(text_or_ids, Mapping)):
             self.metric.prompt = made
+        if made.values is not None and not self.anatomy.tried:
+            self._explore(made)
         return made
 
     def prompts(self, sources: Iterable[Any] | Mapping[str, Any]) -> PromptBatch:
@@ -280,6 +282,15 @@ class Session(Verbs, Running):
         return {"text/plain": repr(self)}
 
     # -- inside --------------------------------------------------------------
+
+    def _explore(self, first: Prompt) -> None:
+        """Find the parts of a module whose input was not known, on its first one."""
+        try:
+            with self.worker.locked(), quiet_modes(self.device):
+                self.anatomy.prepare(first.batch())
+                self.anatomy.check(first.batch())
+        except Exception as error:  # what is wrong with the input is said when the model runs
+            self.anatomy.trouble = f"{type(error).__name__}: {error}"
 
     def _check_anatomy(self) -> None:
         """Compare every site with one small trace; a session opens whatever comes of it."""

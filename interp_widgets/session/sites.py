@@ -33,7 +33,8 @@ DIMS: Final[dict[str, tuple[str, ...]]] = {
 """Dimensions of each standard site for one prompt; a batch puts `batch` first.
 
 `bias` is what a learned position bias adds to the scores (T5), by distance `key - query` from `1 -
-length` to `length - 1`; other families do not have it.
+length` to `length - 1`; other families do not have it. Where each pair of positions has a number of
+its own (particle transformers) it is `[head, query, key]`.
 """
 
 STANDARD: Final[tuple[str, ...]] = tuple(DIMS)

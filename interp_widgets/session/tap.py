@@ -50,6 +50,9 @@ class AttentionFacts:
         Learned extra logit of each head in the softmax's sum (gpt-oss); empty without.
     bias
         Whether a position bias is added to the scores (T5).
+    pairwise
+        Whether that bias is one number for each query and key, and not by distance (particle
+        transformers, graphs).
     """
 
     heads: int
@@ -62,6 +65,7 @@ class AttentionFacts:
     causal: bool = True
     sinks: tuple[float, ...] = ()
     bias: bool = False
+    pairwise: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -99,6 +103,7 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
     softcap, window = kwargs.get("softcap"), kwargs.get("sliding_window")
     bias = kwargs.get("position_bias")
     causal, sinks = kwargs.get("is_causal"), kwargs.get("s_aux")
+    biased = isinstance(bias, Tensor) and (bias.is_meta or bool(torch.any(bias != 0)))
     if isinstance(mask, Tensor) and mask.shape[-2] > 1 and not mask.is_meta:
         causal = hides_the_future(mask)
     elif causal is None:
@@ -113,7 +118,8 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
         window=None if window is None else int(window),
         causal=bool(causal),
         sinks=() if sinks is None or sinks.is_meta else tuple(sinks.float().flatten().tolist()),
-        bias=isinstance(bias, Tensor) and (bias.is_meta or bool(torch.any(bias != 0))),
+        bias=biased,
+        pairwise=biased and not bias.is_meta and not _is_by_distance(bias[0]),
     )
 
 
@@ -145,6 +151,16 @@ def by_distance(bias: Tensor) -> Tensor:
                 "The position bias depends on more than the distance between query and key."
             )
     return compact
+
+
+def _is_by_distance(bias: Tensor) -> bool:
+    if bias.shape[-1] != bias.shape[-2]:
+        return False
+    try:
+        by_distance(bias)
+    except ValueError:
+        return False
+    return True
 
 
 def read_calls(
