@@ -341,13 +341,14 @@ def value_of(
         if site.name != "pattern" and "position" in dims:
             value = value.narrow(dims.index("position"), 0, length)
         return value, dims
-    if isinstance(item, Ablate) and item.reference and item.method == "mean":
+    if isinstance(item, Ablate) and item.reference and item.method.startswith("mean"):
         values = [fetch(prompt, site) for prompt in item.reference]
         dims = site_roles(site, values[0].ndim)
-        if site.name == "pattern":
+        if site.name == "pattern" or item.method == "mean_positional":
             if len({v.shape for v in values}) > 1:
+                what = "patterns" if site.name == "pattern" else "positions"
                 raise InterventionError(
-                    f"{item.describe()}: patterns of prompts of different lengths have no mean; "
+                    f"{item.describe()}: {what} of prompts of different lengths have no mean; "
                     "give reference prompts of one length"
                 )
             return torch.stack(values).mean(0), dims

@@ -210,7 +210,7 @@ class Writer:
                 if at_source is not None:
                     size = len(self.session.prompt(getattr(item, "source")))  # noqa: B009
                     chosen["position"] = positions(at_source, size, item)
-                if value.startswith("mean") and site.name != "pattern":
+                if getattr(item, "method", "") == "mean" and site.name != "pattern":
                     chosen["position"] = None
                 if (
                     isinstance(item, Ablate)
@@ -243,9 +243,10 @@ class Writer:
             return self._source(item.source, site), []
         if isinstance(item, Ablate) and item.method == "resample":
             return self._source(choose_reference(item, max(self.prompt.lengths)), site), []
-        if isinstance(item, Ablate) and item.reference and item.method == "mean":
+        if isinstance(item, Ablate) and item.reference and item.method.startswith("mean"):
             names = [self._source(p, site) for p in item.reference]
-            at = 0 if site.name == "pattern" else dims.index("position")
+            aligned = site.name == "pattern" or item.method == "mean_positional"
+            at = 0 if aligned else dims.index("position")
             made = f"mean_{len(self.head)}"
             self.head.append(
                 f"{made} = torch.cat([{', '.join(names)}], {at}).mean({at}, keepdim=True)"

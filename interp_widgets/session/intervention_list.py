@@ -59,16 +59,17 @@ class Interventions(Sequence[Intervention]):
 
     @property
     def _items(self) -> tuple[Intervention, ...]:
-        return () if getattr(self._aside, "on", False) else self._all
+        instead: tuple[Intervention, ...] | None = getattr(self._aside, "instead", None)
+        return self._all if instead is None else instead
 
     @contextlib.contextmanager
-    def set_aside(self) -> Iterator[None]:
-        """Within the block, on this thread, there are none: the model by itself."""
-        before, self._aside.on = getattr(self._aside, "on", False), True
+    def set_aside(self, but: Iterable[Intervention] = ()) -> Iterator[None]:
+        """Within the block, on this thread, there are only these: without any, the model itself."""
+        before, self._aside.instead = getattr(self._aside, "instead", None), tuple(but)
         try:
             yield
         finally:
-            self._aside.on = before
+            self._aside.instead = before
 
     @property
     def active(self) -> tuple[Intervention, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -71,7 +72,7 @@ class Intervention:
         """What is changed: site, layer, heads, units, positions."""
         return (self.site, self.layer, self.head, self.unit, self.position)
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """What is done, as canonical JSON without on and label; equal keys do the same."""
         data = self.to_json()
@@ -122,8 +123,9 @@ class Ablate(Intervention):
     ----------
     method
         ``"zero"``; ``"mean"``: the mean over the prompt's positions, or over all tokens of the
-        reference prompts; ``"resample"``: the value at the same position of one reference prompt,
-        drawn with ``seed``.
+        reference prompts; ``"mean_positional"``: the mean over the reference prompts at each
+        position, which have to be as long as the prompt; ``"resample"``: the value at the same
+        position of one reference prompt, drawn with ``seed``.
     reference
         Prompts as JSON (``prompt.to_json()``).
     seed
@@ -132,20 +134,22 @@ class Ablate(Intervention):
 
     kind: ClassVar[str] = "ablate"
 
-    method: Literal["zero", "mean", "resample"] = "zero"
+    method: Literal["zero", "mean", "mean_positional", "resample"] = "zero"
     reference: tuple[dict[str, Any], ...] = field(default=(), hash=False)
     seed: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "reference", tuple(_prompt_json(p) for p in self.reference or ()))
-        if self.method not in {"zero", "mean", "resample"}:
+        if self.method not in {"zero", "mean", "mean_positional", "resample"}:
             raise InterventionError(
-                f'there is no ablation {self.method!r}; choose "zero", "mean" or "resample"'
+                f'there is no ablation {self.method!r}; choose "zero", "mean", "mean_positional" '
+                'or "resample"'
             )
-        if self.method == "resample" and not self.reference:
+        if self.method in {"resample", "mean_positional"} and not self.reference:
             raise InterventionError(
-                'method="resample" takes the values of other prompts: give reference=[prompt, …]'
+                f'method="{self.method}" takes the values of other prompts: give '
+                "reference=[prompt, …]"
             )
         if self.method == "mean" and self.site == "pattern" and not self.reference:
             raise InterventionError(
@@ -158,9 +162,10 @@ class Ablate(Intervention):
         if not self.reference:
             return self.method
         text = (
-            f"{self.method} of {len(self.reference)} prompt{'s' if len(self.reference) > 1 else ''}"
+            f"{self.method.replace('_', ' ')} of {len(self.reference)} "
+            f"prompt{'s' if len(self.reference) > 1 else ''}"
         )
-        return text if self.method == "mean" else f"{text}, seed {self.seed}"
+        return f"{text}, seed {self.seed}" if self.method == "resample" else text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 from interp_widgets.session.interventions import Ablate, Clamp, Intervention, Patch, Scale, Steer
 
-ABLATED = {"zero": "ablated", "mean": "set to its mean", "resample": "resampled"}
+ABLATED = {
+    "zero": "ablated",
+    "mean": "set to its mean",
+    "mean_positional": "set to its mean",
+    "resample": "resampled",
+}
 
 
 def place(item: Intervention) -> str:

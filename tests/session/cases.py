@@ -30,6 +30,7 @@ KINDS = (
     "zero",
     "mean",
     "mean of references",
+    "mean at each position",
     "resample",
     "scale",
     "steer",
@@ -108,6 +109,13 @@ def case(family: str, site: str, kind: str) -> Case | None:
     if kind == "mean":
         return Case(
             Ablate(**where, method="mean"), lambda x: changed(x, lambda o: o.mean(at, keepdim=True))
+        )
+    if kind == "mean at each position":
+        prompts = [live.prompt(r) for r in REFERENCES]
+        aligned = torch.cat([hooks.read(inputs(r), site, layer) for r in REFERENCES]).mean(0)[None]
+        return Case(
+            Ablate(**where, method="mean_positional", reference=prompts),
+            lambda x: changed(x, lambda o: aligned),
         )
     if kind == "mean of references":
         prompts = [live.prompt(r) for r in REFERENCES]
