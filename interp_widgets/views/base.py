@@ -94,7 +94,7 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
     theme = traitlets.Enum(["auto", "light", "dark"], default_value="auto").tag(sync=True)
 
     of_result = False
-    """Whether a result made this view to show itself; then it goes when its cell shows another."""
+    """Whether a result made this view to show itself; then it goes with its cell's output."""
     _closed = True  # until the constructor is through: ipywidgets closes what failed to open
     bundle: ClassVar[str] = ""
     """Name of the bundle in ``interp_widgets/static``."""
@@ -292,7 +292,7 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
         return self._twin[1]
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        if self.of_result and not self._closed:
+        if not self._closed:
             shown(self)
         bundle = super()._repr_mimebundle_(**options)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})

@@ -1,17 +1,27 @@
 """Views that a cell shows are closed once the cell has shown others: nobody can see them any more.
 
-Notebooks keep the model of every widget that was ever shown, in the kernel and in the page. Only
-views that a result made to show itself are closed; shown again, the result makes another. A view
-made by ``result.view()`` belongs to who made it.
+Notebooks keep the model of every widget that was ever shown, in the kernel and in the page. A view
+that a result made to show itself is closed at once; shown again, the result makes another. A view
+made by ``result.view()`` is closed when no variable of the notebook holds it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
+
+from ipywidgets import Box
+
+LOOKED_AT: Final = 20_000
+"""Objects that are looked at for a view; with more, it counts as held."""
+LONG: Final = 1_000
+"""Longer containers hold numbers or words, not views, and are not looked into."""
 
 
 class Closable(Protocol):
     """A view, as far as it matters here."""
+
+    of_result: bool
 
     def close(self) -> None:
         """Let go of the data and of the model in the page."""
@@ -27,8 +37,10 @@ class Cells:
     >>> cells.begin("a1"); cells.end()      # shows nothing now: `view` is closed
     """
 
-    def __init__(self) -> None:
+    def __init__(self, variables: Mapping[str, Any] | None = None) -> None:
+        self._variables = {} if variables is None else variables
         self._shown: dict[str, list[Closable]] = {}
+        self._held: list[Closable] = []
         self._running: str | None = None
         self._new: list[Closable] = []
 
@@ -54,9 +66,13 @@ class Cells:
         self._running, self._new = None, []
 
     def _close(self, views: list[Closable]) -> None:
-        still = [view for shown in self._shown.values() for view in shown]
-        for view in views:
-            if not any(view is other for other in still):
+        """Close views that no cell shows; those that a variable holds are asked about again."""
+        still = {id(view) for shown in self._shown.values() for view in shown}
+        unseen = {id(view): view for view in [*self._held, *views] if id(view) not in still}
+        held = within(self._variables, {id(v) for v in unseen.values() if not v.of_result})
+        self._held = [view for key, view in unseen.items() if key in held]
+        for key, view in unseen.items():
+            if key not in held:
                 view.close()
 
     @property
@@ -79,6 +95,37 @@ class Cells:
         self.begin(_name_of_this_cell(shell))
 
 
+def within(variables: Mapping[str, Any], wanted: set[int]) -> set[int]:
+    """Return which of the ``wanted`` objects, by identity, some variable holds.
+
+    Containers and the attributes of objects of the notebook's own classes are looked into. What
+    IPython keeps of past outputs (``_``, ``Out``) does not count.
+    """
+    found: set[int] = set()
+    seen: set[int] = set()
+    queue: list[Any] = [v for name, v in variables.items() if name[:1] != "_" and name != "Out"]
+    while queue and wanted - found:
+        one = queue.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if len(seen) > LOOKED_AT:
+            return set(wanted)
+        if id(one) in wanted:
+            found.add(id(one))
+        queue.extend(_inside(one))
+    return found
+
+
+def _inside(one: Any) -> Iterable[Any]:
+    if isinstance(one, (dict, list, tuple, set, frozenset)):
+        inside = one.values() if isinstance(one, dict) else one
+        return inside if len(one) <= LONG else ()
+    if isinstance(one, Box):
+        return tuple(one.children)
+    return getattr(one, "__dict__", {}).values() if type(one).__module__ == "__main__" else ()
+
+
 def _name_of_this_cell(shell: Any) -> str | None:
     """Return the name of the cell that is running while the first view is made."""
     parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
@@ -90,7 +137,7 @@ _cells: Cells | None = None
 
 
 def shown(view: Closable) -> None:
-    """Note that a result shows itself by this view."""
+    """Note that the running cell shows this view."""
     global _cells  # noqa: PLW0603 - one notebook, one list
     if _cells is None:
         import IPython
@@ -98,6 +145,6 @@ def shown(view: Closable) -> None:
         shell = IPython.get_ipython()
         if shell is None or not hasattr(shell, "kernel"):
             return
-        _cells = Cells()
+        _cells = Cells(getattr(shell, "user_ns", None))
         _cells.follow(shell)
     _cells.note(view)

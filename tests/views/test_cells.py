@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import ipywidgets
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ class Shell:
 
     def __init__(self):
         self.kernel = object()
+        self.user_ns = {}
         self.calls = {}
         self.events = SimpleNamespace(register=lambda name, call: self.calls.update({name: call}))
 
@@ -83,10 +85,42 @@ def test_a_result_that_another_cell_shows_too_stays(shell):
     assert shared._view.is_closed
 
 
-def test_a_view_that_the_user_made_is_the_users(shell):
+class Figures:
+    """A class of the notebook's own, with a view in an attribute."""
+
+    __module__ = "__main__"
+
+
+@pytest.mark.parametrize("where", ["view", "list", "dict", "object", "box"])
+def test_a_view_lives_as_long_as_a_variable_holds_it(shell, where):
     view = result().view()
-    first = result()
-    first._repr_mimebundle_()
+    own = Figures()
+    own.first = view
+    made = {"view": view, "list": [1, (view,)], "dict": {"a": view}, "object": own}
+    made["box"] = ipywidgets.VBox([view])
+    shell.user_ns |= {"kept": made[where], "_1": view, "Out": {1: view}}
+    view._repr_mimebundle_()
+    shell.calls["post_run_cell"](None)
+    shell.run("first")
+    assert not view.is_closed
+    shell.user_ns["kept"] = None
+    shell.run("second", result())
+    assert view.is_closed
+
+
+def test_long_lists_of_numbers_do_not_keep_a_view(shell):
+    view = result().view()
+    shell.user_ns["numbers"] = [float(i) for i in range(2 * module.LOOKED_AT)]
+    view._repr_mimebundle_()
+    shell.calls["post_run_cell"](None)
+    shell.run("first")
+    assert view.is_closed
+
+
+def test_in_a_huge_notebook_a_view_is_rather_kept(shell):
+    view = result().view()
+    wide = module.LOOKED_AT // module.LONG + 1
+    shell.user_ns["table"] = [[object() for _ in range(module.LONG)] for _ in range(wide)]
     view._repr_mimebundle_()
     shell.calls["post_run_cell"](None)
     shell.run("first")
