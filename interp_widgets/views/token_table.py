@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.results.token_table import TokenTable
 from interp_widgets.views.base import View, one_of
 from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SORTS = ("confidence", "entropy", "layer")
 LISTED = 12
@@ -21,6 +25,9 @@ WORDS = 3
 MOST_POINTS = 12_000
 """Points of the scatter; of more rows the surest of each layer and an even sample of the rest."""
 BARS = 10
+BINS = 24
+CONTINUED = 16
+"""Tokens that the generation box adds."""
 SMALL = 1e-4
 """Below this the up projection says nothing about the gate."""
 
@@ -230,7 +237,8 @@ class TokenTableView(View, bundle="token_table"):
         """Return the next token's probabilities with and without the session's interventions.
 
         ``tokens``, ``now`` and ``base`` of the ten tokens that are likeliest in either, the
-        neuron's own activation and standard deviation, and the gate at the last position.
+        neuron's own activation and standard deviation, the gate at the last position, and how its
+        activation is distributed over the prompt.
         """
         session: Any = self._live()
         prompt = self._prompt(session, payload.get("prompt"))
@@ -261,7 +269,31 @@ class TokenTableView(View, bundle="token_table"):
             "own": float(up[-1]),
             "sd": sd if sd > 0 else 1.0,
             "gate": float(post[-1] / up[-1]) if known else None,
+            **_distribution(up, prompt.tokens),
         }
+
+    @on_worker
+    def on_generate(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Continue the prompt greedily, with the session's interventions and without.
+
+        Returns
+        -------
+        dict
+            ``prompt``, and the texts ``now`` and ``base`` of :data:`CONTINUED` tokens; fewer where
+            the model's longest prompt ends.
+        """
+        session: Any = self._live()
+        prompt = self._prompt(session, payload.get("prompt"))
+        if prompt is None:
+            raise ValueError("type a prompt to continue")
+        made = {}
+        try:
+            for name, how in (("now", "current"), ("base", "none")):
+                ids = _continued(session, prompt, how)
+                made[name] = "".join(session.token_string(i) for i in ids)
+        finally:
+            session.capture(prompt, ["logits"])  # so that it is the last one that was read
+        return {"prompt": prompt.text or "".join(prompt.tokens), **made}
 
     def _prompt(self, session: Any, text: Any) -> Any:
         if isinstance(text, str) and text:
@@ -330,3 +362,27 @@ class TokenTableView(View, bundle="token_table"):
             super()._on_event(event)
         elif not self._closed:
             self.spec = {**self.spec, **self._doing()}
+
+
+def _continued(session: Any, prompt: Any, how: str) -> list[int]:
+    """Return the likeliest next token again and again, until the model's longest prompt."""
+    ids = list(prompt.ids)
+    while len(ids) < len(prompt) + CONTINUED:
+        try:
+            longer = session.prompt(ids)
+        except ValueError:  # too long for the model
+            break
+        logits = session.capture(longer, ["logits"], interventions=how)["logits"]
+        ids.append(int(logits[-1].argmax()))
+    return ids[len(prompt) :]
+
+
+def _distribution(values: Tensor, tokens: Sequence[str]) -> dict[str, Any]:
+    """Count a neuron's activations ``[position]`` in bins, and name the tokens with the largest."""
+    counts, edges = np.histogram(to_numpy(values), BINS)
+    top = values.topk(min(WORDS, len(values))).indices.tolist()
+    return {
+        "counts": counts.tolist(),
+        "range": [float(edges[0]), float(edges[-1])],
+        "highest": [[tokens[i], float(values[i])] for i in top],
+    }

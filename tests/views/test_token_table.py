@@ -141,6 +141,44 @@ def test_a_clamp_moves_the_next_token_and_not_the_weights():
     view.close()
 
 
+def test_the_box_continues_a_prompt_with_and_without_the_clamp():
+    session = iw.Session(tiny_gpt2())
+    prompt = session.prompt([3, 7, 11, 2])
+    view = iw.weights.decode(session, k=3).view(row=5)
+    with pytest.raises(ValueError, match="type a prompt"):
+        view.answer("generate", {"row": 5})
+    session.capture(prompt, ["logits"])
+    free = view.answer("generate", {"row": 5})
+    assert free["now"] == free["base"]
+    ids = torch.tensor([prompt.ids])
+    for _ in range(16):  # the model itself, without us
+        with torch.no_grad():
+            last = session.model._module(ids).logits[0, -1]
+        ids = torch.cat([ids, last.argmax()[None, None]], 1)
+    text = "".join(session.token_string(i) for i in ids[0, 4:].tolist())
+    assert free["base"] == text
+    view.answer("clamp", {"row": 5, "value": 400.0})
+    held = view.answer("generate", {"row": 5})
+    assert held["base"] == text
+    assert held["now"] != text
+    assert session.recent is prompt
+    view.close()
+
+
+def test_the_distribution_counts_every_token_of_the_prompt():
+    session = iw.Session(tiny_gpt2())
+    prompt = session.prompt([3, 7, 11, 2, 9])
+    own = session.capture(prompt, ["mlp_post.0"])["mlp_post.0"][:, 5]
+    view = iw.weights.decode(session, k=3).view(row=5)
+    seen = view.answer("live", {"row": 5})
+    assert sum(seen["counts"]) == 5
+    assert seen["range"] == pytest.approx([float(own.min()), float(own.max())])
+    token, value = seen["highest"][0]
+    assert token == prompt.tokens[int(own.argmax())]
+    assert value == pytest.approx(float(own.max()))
+    view.close()
+
+
 def test_the_gate_is_shown_and_pairs_cannot_be_clamped():
     from interp_widgets.session.session import Session
     from tests import families

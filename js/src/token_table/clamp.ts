@@ -2,6 +2,8 @@
 import { button, type Control, slider } from "../core/controls.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import type { View } from "../core/view.js";
+import { Continuation } from "./continuation.js";
+import { histogram } from "./histogram.js";
 import { type Live, type Row, share } from "./model.js";
 
 const REACH = 20;
@@ -16,6 +18,8 @@ export class ClampPanel {
   private readonly stop: HTMLButtonElement;
   private readonly how = h("p", { class: "iw-tt-how", "aria-live": "polite" });
   private readonly bars = h("ol", { class: "iw-tt-next" });
+  private readonly spread = h("div", {});
+  private readonly continuation: Continuation;
   private readonly prompt: HTMLInputElement;
   private row: Row | undefined;
   private live: Live | undefined;
@@ -62,6 +66,7 @@ export class ClampPanel {
       },
       { signal },
     );
+    this.continuation = new Continuation(view);
     this.el = h(
       "section",
       { class: "iw-tt-clamp", "aria-label": "Clamp the neuron" },
@@ -70,6 +75,8 @@ export class ClampPanel {
       h("div", { class: "iw-tt-slide" }, this.control.el, this.stop),
       this.how,
       this.bars,
+      this.spread,
+      this.continuation.el,
     );
     signal.addEventListener("abort", () => clearTimeout(this.timer));
   }
@@ -93,6 +100,7 @@ export class ClampPanel {
     const { row, view } = this;
     if (!row) return;
     this.turn = String(view.spec.turn);
+    this.continuation.show(row.row);
     try {
       const prompt = view.state.prompt ?? null;
       const live = await view.request<Live>("live", { row: row.row, prompt });
@@ -111,6 +119,8 @@ export class ClampPanel {
     if (!live.tokens.length) {
       this.how.textContent = "Type a prompt to see what the neuron does to its next token.";
       this.bars.replaceChildren();
+      this.spread.replaceChildren();
+      this.continuation.el.hidden = true;
       return;
     }
     const held = view.spec.clamped?.[row.name] as number | undefined;
@@ -119,6 +129,8 @@ export class ClampPanel {
       this.control.set(Number(((held ?? 0) / live.sd).toFixed(2)));
     }
     this.words(live, held);
+    this.spread.replaceChildren(histogram(live, held));
+    this.continuation.el.hidden = false;
     const top = Math.max(1e-9, ...live.now, ...live.base);
     const own = new Set(row.tokens.flatMap((signs) => (signs[0] ?? []).slice(0, 3)));
     this.bars.replaceChildren(

@@ -40,6 +40,10 @@ export interface Live {
   own: number;
   sd: number;
   gate: number | null;
+  /** Tokens of the prompt in even bins of the activation's `range`. */
+  counts: number[];
+  range: [number, number];
+  highest: [string, number][];
 }
 
 /** The columns a list shows side by side: the chosen one, and what is written beside what is read. */
