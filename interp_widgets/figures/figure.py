@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -222,10 +223,32 @@ class Renderer:
     formats = tuple(suffix[1:] for suffix in FORMATS if suffix != ".pgf")
     venues = tuple(VENUES)
 
-    def __init__(self, draw: Draw) -> None:
-        self.draw = draw
+    def __init__(self, kind: str, draw: Draw) -> None:
+        self.kind = kind
+        self._draw = draw
+        asked = inspect.signature(draw).parameters.values()
+        self.options = tuple(p.name for p in asked if p.kind is p.KEYWORD_ONLY)
         self.__doc__ = draw.__doc__
         self.__module__ = draw.__module__
+
+    def draw(
+        self, result: Result, style: Style, notes: list[str], **options: Any
+    ) -> matplotlib.figure.Figure:
+        """Draw on the style's figure or region and append to ``notes``.
+
+        Raises
+        ------
+        TypeError
+            For an option that the kind does not have; the message lists those there are.
+        """
+        unknown = [name for name in options if name not in self.options]
+        if unknown:
+            there = ", ".join(self.options) or "none"
+            raise TypeError(
+                f"the figure of {self.kind!r} has no option {', '.join(map(repr, unknown))}; its "
+                f"options are: {there}"
+            )
+        return self._draw(result, style, notes, **options)
 
     def __call__(
         self,
@@ -251,7 +274,7 @@ def renderer(kind: str) -> Callable[[Draw], Renderer]:
     """
 
     def add(draw: Draw) -> Renderer:
-        made = Renderer(draw)
+        made = Renderer(kind, draw)
         FIGURES.register(kind)(made)
         return made
 

@@ -243,7 +243,7 @@ def add_colorbar(
         style.scale.bar(artist, label)
         return
     axes = np.ravel(ax)
-    if style.screen and type(artist.norm) is Normalize:
+    if style.screen:
         for one in np.atleast_1d(ax)[..., -1:].ravel():
             bar = ScaleBar(one, artist, label, style.small, style.line)
             one.add_artist(bar).set_clip_on(False)

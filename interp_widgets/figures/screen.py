@@ -19,11 +19,12 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg, get_hinting_flag
+from matplotlib.colors import LogNorm
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage, BboxImage
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 from matplotlib.transforms import Bbox, IdentityTransform, Transform
 
 from interp_widgets.figures.style import Style
@@ -159,16 +160,18 @@ class ScaleBar(Artist):
         super().__init__()
         self.set_zorder(3)
         self._ax = ax
-        low, high = artist.norm.vmin, artist.norm.vmax
-        ticks = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+        norm = artist.norm
+        low, high = norm.vmin, norm.vmax
+        bins = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10])
+        ticks = (LogLocator() if isinstance(norm, LogNorm) else bins).tick_values(low, high)
         ticks = ticks[(ticks >= low) & (ticks <= high)]
-        self._heights = (ticks - low) / (high - low)
+        self._heights = np.asarray(norm(ticks))
         self._image = BboxImage(self._box, cmap=artist.cmap, norm=artist.norm)
-        self._image.set_data(np.linspace(high, low, 128)[:, None])
+        self._image.set_data(np.asarray(norm.inverse(np.linspace(1, 0, 128)))[:, None])
         self._frame = Rectangle((0, 0), 1, 1, fill=False, edgecolor="black", linewidth=line)
         self._numbers = Words(
             np.zeros((len(ticks), 2)),
-            [number(t, ticks) for t in ticks],
+            [f"{t:g}" if isinstance(norm, LogNorm) else number(t, ticks) for t in ticks],
             IdentityTransform(),
             size=size,
             align=("left", "center"),

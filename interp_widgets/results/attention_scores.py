@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.base import to_numpy
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from interp_widgets.results.attention import AttentionResult
     from interp_widgets.results.attention_heads import Heads, Index
 
 HEAD_SCORES: Final[dict[str, str]] = {
@@ -148,3 +152,34 @@ def _stacked(parts: list[Tensor]) -> Tensor:
     """Stack weights of heads, of which some may reach fewer keys."""
     most = max(part.shape[1] for part in parts)
     return torch.stack([torch.nn.functional.pad(part, (0, most - part.shape[1])) for part in parts])
+
+
+def given_scores(result: AttentionResult, scores: Any) -> dict[str, Any]:
+    """Return a reader's own scores of the heads as JSON: their name, and all values in order.
+
+    Parameters
+    ----------
+    result
+        Whose heads.
+    scores
+        An `ArrayResult` of the dims `layer, head`, or an array `[layer, head]`.
+
+    Raises
+    ------
+    ValueError
+        If they are not one number per head.
+    """
+    name = "given score"
+    if isinstance(scores, ArrayResult):
+        dims = list(scores.meta["dims"])
+        if sorted(dims) != ["head", "layer"]:
+            raise ValueError(f"scores have the dims layer and head, not {', '.join(dims)}")
+        name = str(scores.meta.get("quantity") or scores.title)
+        values = scores.numpy("values")
+        values = values if dims[0] == "layer" else values.T
+    else:
+        values = np.asarray(to_numpy(scores) if hasattr(scores, "detach") else scores)
+    wanted = (result.n_layers, result.n_heads)
+    if values.shape != wanted:
+        raise ValueError(f"scores are [layer, head] = {wanted} here, not {values.shape}")
+    return {"name": name, "values": [float(v) for v in values.reshape(-1)]}

@@ -96,7 +96,7 @@ class Result:
         width
             ``"column"``, ``"text"`` or inches.
         **options
-            Options of the kind's renderer.
+            Options of the kind's renderer; another raises TypeError and says which there are.
 
         Returns
         -------

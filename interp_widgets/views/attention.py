@@ -12,8 +12,8 @@ from torch import Tensor
 
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.attention import HEAD_SCORES, AttentionResult
+from interp_widgets.results.attention_scores import given_scores
 from interp_widgets.results.attention_tables import contrast as contrast_table
-from interp_widgets.results.base import to_numpy
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.attention_source import (
     SAMPLE_POOL,
@@ -126,7 +126,7 @@ class AttentionView(View, bundle="attention"):
         _check_head(result, layer, head)
         if beside is not None:
             _check_head(result, *beside)
-        self._given = None if scores is None else _given(result, scores)
+        self._given = None if scores is None else given_scores(result, scores)
         if sort == "given" and scores is None:
             raise ValueError("sort='given' needs scores, an array [layer, head]")
         if contrast:
@@ -467,24 +467,6 @@ def _lengths(result: AttentionResult) -> dict[str, Any]:
         "query_tokens": result.query_tokens if result.cross else None,
         "masks": [_mask(result, layer) for layer in result.layers],
     }
-
-
-def _given(result: AttentionResult, scores: Any) -> dict[str, Any]:
-    """Return a reader's own scores as JSON: name, values of all heads in order."""
-    name = "given score"
-    if isinstance(scores, ArrayResult):
-        dims = list(scores.meta["dims"])
-        if sorted(dims) != ["head", "layer"]:
-            raise ValueError(f"scores have the dims layer and head, not {', '.join(dims)}")
-        name = str(scores.meta.get("quantity") or scores.title)
-        values = scores.numpy("values")
-        values = values if dims[0] == "layer" else values.T
-    else:
-        values = np.asarray(to_numpy(scores) if hasattr(scores, "detach") else scores)
-    wanted = (result.n_layers, result.n_heads)
-    if values.shape != wanted:
-        raise ValueError(f"scores are [layer, head] = {wanted} here, not {values.shape}")
-    return {"name": name, "values": [float(v) for v in values.reshape(-1)]}
 
 
 def _tiles(result: AttentionResult, where: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

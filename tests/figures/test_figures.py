@@ -204,3 +204,22 @@ def test_luminance_is_that_of_wcag():
     assert luminance("white") == pytest.approx(1)
     assert luminance("black") == 0
     assert (1.05) / (luminance("#0072B2") + 0.05) == pytest.approx(5.2, abs=0.1)
+
+
+def test_an_option_that_a_figure_does_not_have_is_refused_with_those_it_has(results):
+    with pytest.raises(TypeError, match=r"'lens' has no option 'colour'; its options are: .*positions"):
+        results["lens"].figure(colour="red")
+
+
+def test_small_multiples_stand_in_the_order_of_given_scores(results):
+    attention = results["attention"]
+    scores = np.zeros((3, 4))
+    scores[2, 1], scores[0, 3] = -5, 2
+    figure = attention.figure("icml", scores=scores)
+    names = [t.get_text() for t in figure.mpl.axes[0].texts]
+    assert names[:3] == ["2.1", "0.3", "0.0"]
+    assert "magnitude of given score" in figure.caption
+    with pytest.raises(ValueError, match=r"\[layer, head\] = \(3, 4\)"):
+        attention.figure(scores=scores.T)
+    with pytest.raises(ValueError, match="needs scores"):
+        attention.figure(sort="given")

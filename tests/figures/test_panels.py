@@ -143,3 +143,21 @@ def test_a_scatter_stands_in_a_panel(pair, tmp_path):
     scatter = figure.panels[1].region.axes[0]
     assert scatter.get_xlabel() == "weak"
     assert len(scatter.texts) > 1  # r, and names of points
+
+
+class Overeager:
+    """A view whose options its renderer does not know."""
+
+    def __init__(self, result):
+        self.result = result
+
+    def figure_result(self):
+        return self.result
+
+    def figure_options(self):
+        return {"sparkle": True}
+
+
+def test_an_option_that_a_panel_does_not_have_is_refused(results):
+    with pytest.raises(TypeError, match="'array' has no option 'sparkle'"):
+        iw.panels([[Overeager(results["array"])]])
