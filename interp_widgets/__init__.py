@@ -32,6 +32,8 @@ _PUBLIC = {
     "composition": "interp_widgets.methods.head_circuits",
     "causal_trace": "interp_widgets.methods.causal_trace",
     "circuit": "interp_widgets.methods.circuit",
+    "contextual_decomposition": "interp_widgets.methods.cdt.grid",
+    "phrase_importance": "interp_widgets.methods.cdt.importance",
     "concepts": "interp_widgets.methods.concepts",
     "show": "interp_widgets.methods.show",
     "scatter": "interp_widgets.methods.scatter",
@@ -43,6 +45,7 @@ _PUBLIC = {
     "to_html": "interp_widgets.views.page",
 }
 _MODULES = {
+    "cdt": "interp_widgets.methods.cdt",
     "circuits": "interp_widgets.methods.circuits",
     "demo": "interp_widgets.demo",  # a module that can be called
     "tasks": "interp_widgets.demo.tasks",

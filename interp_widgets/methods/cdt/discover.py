@@ -1,25 +1,30 @@
-"""Which components matter by contextual decomposition: against the logits, then against those."""
+"""Searching a circuit backwards: what the logits read, what that reads, and so on to the input."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from interp_widgets.methods.cdt.decompose import Rule, Slot, Source, decompose
-from interp_widgets.session.sites import Site
+from interp_widgets.methods.cdt.relevance import (
+    Means,
+    Progress,
+    Relevance,
+    means,
+    relevance_to_logits,
+    relevance_to_targets,
+    within_layers,
+)
+from interp_widgets.methods.cdt.sources import Rule, Slot, Source
+from interp_widgets.methods.circuits.pairs import Pairs, Prompts
 
 if TYPE_CHECKING:
-    from interp_widgets.methods.circuits.pairs import Pairs
     from interp_widgets.session.prompts import Prompt
-    from interp_widgets.session.session import Session
 
-Progress = Callable[[int, int], None]
-Relevance = Literal["dot", "l1"]
+Measure = Callable[[Sequence[Source]], float]
+"""From the nodes of a circuit to its faithfulness."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,11 @@ class Found:
     Attributes
     ----------
     sources
-        Heads, or heads at positions.
+        Heads and MLPs, or these at positions.
     rounds
-        In which round each was found: 1 read by the logits, 2 by the heads of round 1, ….
+        In which round each was found: 1 read by the logits, 2 by the nodes of round 1, ….
     relevance
-        Share of the target's relevance within the source's layer (round 1: of the metric).
+        Share of the targets' relevance within the source's layer (round 1: of the metric).
     """
 
     sources: tuple[Source, ...]
@@ -45,177 +50,180 @@ class Found:
         """Names of the components, ``a3.h7``."""
         return list(dict.fromkeys(source.name for source in self.sources))
 
-
-def means(pairs: Pairs) -> dict[int, dict[Site, Tensor]]:
-    """Return what components write on average on the corrupted prompts, by prompt length.
-
-    ``z`` ``[position, head, d_head]`` and ``mlp_out`` ``[position, d_model]`` of every layer.
-    """
-    session = pairs.session
-    names = ["z", *(["mlp_out"] if session.anatomy.has_mlp else [])]
-    sites = [Site(name, i) for i in range(session.anatomy.n_layers) for name in names]
-    sums: dict[int, dict[Site, Tensor]] = {}
-    counts: dict[int, int] = {}
-    for _, corrupted in pairs:
-        acts = session.capture(corrupted, sites, interventions="none")
-        length = len(corrupted[0])
-        own = sums.setdefault(length, {})
-        for site in sites:
-            value = acts[site].sum(0)
-            own[site] = own[site] + value if site in own else value
-        counts[length] = counts.get(length, 0) + len(corrupted)
-    return {
-        length: {site: value / counts[length] for site, value in own.items()}
-        for length, own in sums.items()
-    }
-
-
-def relevance_to_logits(
-    session: Session,
-    prompt: Prompt,
-    sources: Sequence[Source],
-    *,
-    reference: dict[Site, Tensor] | None = None,
-    attention: Rule = "relative",
-    progress: Progress | None = None,
-) -> np.ndarray:
-    """Return of each source the share of the logit difference at the last position ``[source]``.
-
-    The metric of the relevant part's logits, divided by the metric of the whole.
-    """
-    parts = decompose(
-        session, prompt, sources, attention=attention, reference=reference, progress=progress
-    )
-    return (_metric(parts.relevant, prompt) / _metric(parts.total[None], prompt)).cpu().numpy()
-
-
-def _metric(logits: Tensor, prompt: Prompt) -> Tensor:
-    last = logits[:, -1] if logits.ndim == 3 else logits
-    answer = last[:, prompt.answer]
-    return answer if prompt.foil is None else answer - last[:, prompt.foil]
-
-
-def relevance_to_heads(
-    session: Session,
-    prompt: Prompt,
-    sources: Sequence[Source],
-    targets: Sequence[Source],
-    *,
-    slot: Slot = "z",
-    how: Relevance = "dot",
-    reference: dict[Site, Tensor] | None = None,
-    attention: Rule = "relative",
-) -> np.ndarray:
-    """Return of each source what it contributes to the target heads ``[source]``.
-
-    ``"dot"``: relevant part · deviation of the target from its mean, summed over targets; ``"l1"``:
-    the relevant part's share of the absolute sum. Not yet normalised within layers.
-    """
-    heads = sorted({(t.layer, int(t.head or 0), slot) for t in targets})
-    parts = decompose(
-        session, prompt, sources, attention=attention, targets=heads, reference=reference
-    )
-    total = torch.zeros(len(sources), dtype=parts.total.dtype)
-    for target in targets:
-        own = parts.targets[target.layer, int(target.head or 0), slot]
-        at = slice(None) if target.positions is None else list(target.positions)
-        relevant, rest = own.relevant[:, at], own.rest[:, at]
-        if how == "l1":
-            ours, theirs = (x.abs().mean((1, 2)) for x in (relevant, rest))
-            total += ours / (ours + theirs).clamp_min(1e-12)
-            continue
-        mean = None if reference is None else reference.get(Site(slot, target.layer))
-        deviation = relevant + rest
-        if mean is not None:
-            deviation = deviation - mean[at, target.head]
-        total += (relevant * deviation).sum((1, 2))
-    return total.cpu().numpy()
+    def only(self, kept: Sequence[Source]) -> Found:
+        """Return the nodes that are in ``kept``."""
+        rows = [i for i, source in enumerate(self.sources) if source in kept]
+        pick = [tuple(x[i] for i in rows) for x in (self.sources, self.rounds, self.relevance)]
+        return Found(*pick)  # type: ignore[arg-type]
 
 
 def discover(
-    pairs: Pairs,
+    clean: Prompts,
+    corrupted: Prompts,
     *,
     per_round: int = 2,
     positions: bool = False,
+    mlps: bool = False,
+    slot: Slot = "z",
     how: Relevance = "dot",
     attention: Rule = "relative",
-    most_rounds: int = 8,
-    progress: Progress | None = None,
+    most_rounds: int = 16,
 ) -> Found:
     """Search backwards: heads that the logits read, then heads that those read (arXiv 2407.00886).
 
+    ``iw.circuit(method="cdt-search", level="node")`` does this with MLPs, stops by faithfulness,
+    prunes, and returns a circuit with a view.
+
     Parameters
     ----------
-    pairs
-        Clean prompts with answer and foil; the corrupted ones give the means.
+    clean
+        Prompts with answer and foil.
+    corrupted
+        As many and as long; they give the means that components are compared with.
     per_round
         Nodes kept in each round; 2 as in the authors' notebook.
     positions
         Whether a head at each position is a node of its own (prompts of one length).
+    mlps
+        Whether MLPs are nodes; the authors search heads only.
+    slot
+        Where targets are read: ``"z"``, their output, or ``"q"``, ``"k"`` or ``"v"``.
     how
-        Relevance to heads, see :func:`relevance_to_heads`.
+        Relevance to heads: ``"dot"`` or ``"l1"``.
+    attention
+        ``"relative"`` or ``"frozen"``, see :func:`decompose`.
     most_rounds
         The search ends when all new nodes are in layer 0, or after so many rounds.
 
+    Raises
+    ------
+    CircuitError
+        When prompts do not fit together or the model is of a form that is not known.
+
     Examples
     --------
-    >>> found = iw.cdt.discover(Pairs.of(clean, corrupted)); found.nodes
+    >>> found = iw.cdt.discover(clean, corrupted); found.nodes
     """
-    session = pairs.session
-    reference = means(pairs)
-    length = len(pairs.first[0])
-    where: list[tuple[int, ...] | None] = [(p,) for p in range(length)] if positions else [None]
-    every = [
-        Source(i, head, at)
-        for i in range(session.anatomy.n_layers)
-        for head in range(session.anatomy.n_heads)
-        for at in where
-    ]
+    pairs = Pairs.of(clean, corrupted)
+
+    def work() -> Found:
+        return search(
+            pairs,
+            every(pairs, positions=positions, mlps=mlps),
+            per_round=per_round,
+            slot=slot,
+            how=how,
+            attention=attention,
+            most_rounds=most_rounds,
+            progress=pairs.session.progress,
+        )
+
+    found: Found = pairs.session.run(work, label="Search by contextual decomposition")
+    return found
+
+
+def every(pairs: Pairs, *, positions: bool, mlps: bool) -> list[Source]:
+    """Return all heads, and MLPs, as sources; with positions, one by one."""
+    anatomy = pairs.session.anatomy
+    where: list[tuple[int, ...] | None] = [None]
+    if positions:
+        where = [(p,) for p in range(len(pairs.first[0]))]
+    heads: list[int | None] = [*range(anatomy.n_heads)]
+    if mlps and anatomy.has_mlp:
+        heads.append(None)
+    return [Source(i, head, at) for i in range(anatomy.n_layers) for head in heads for at in where]
+
+
+def search(
+    pairs: Pairs,
+    nodes: Sequence[Source],
+    *,
+    per_round: int = 2,
+    slot: Slot = "z",
+    how: Relevance = "dot",
+    attention: Rule = "relative",
+    most_rounds: int = 16,
+    enough: float = np.inf,
+    measure: Measure | None = None,
+    progress: Progress | None = None,
+) -> Found:
+    """Do what :func:`discover` does, where the model is held already.
+
+    With ``measure`` the search ends when the nodes found are faithful to ``enough``; where it
+    reaches layer 0 before, it begins again with the nodes that matter next for the logits.
+    """
+    reference = means(pairs, (slot,))
     found: dict[Source, tuple[int, float]] = {}
     targets: list[Source] = []
     for number in range(1, most_rounds + 1):
-        top = max((t.layer for t in targets), default=session.anatomy.n_layers)
-        sources = [s for s in every if s not in found and s.layer < top]
+        top = max((t.depth for t in targets), default=(pairs.session.anatomy.n_layers, 0))
+        sources = [s for s in nodes if s not in found and s.depth < top]
         if not sources:
             break
+        prompts = [prompt for clean, _ in pairs for prompt in clean]
         scores = np.zeros(len(sources))
-        for clean, _ in pairs:
-            for prompt in clean:
-                means_here = reference[len(prompt)]
-                if not targets:
-                    scores += relevance_to_logits(
-                        session, prompt, sources, reference=means_here, attention=attention
-                    )
-                else:
-                    scores += relevance_to_heads(
-                        session,
-                        prompt,
-                        sources,
-                        targets,
-                        how=how,
-                        reference=means_here,
-                        attention=attention,
-                    )
+        for i, prompt in enumerate(prompts):
+            here = reference[len(prompt)]
+            scores += _scores(prompt, sources, targets, here, slot, how, attention)
+            if progress is not None:
+                progress((number - 1) * len(prompts) + i + 1, most_rounds * len(prompts))
         if targets:
             scores = within_layers(scores, sources)
         order = np.argsort(-scores, kind="stable")[:per_round]
-        new = [sources[i] for i in order if scores[i] > 0]
+        targets = [sources[i] for i in order if scores[i] > 0]
         found |= {sources[i]: (number, float(scores[i])) for i in order if scores[i] > 0}
-        if progress is not None:
-            progress(number, most_rounds)
-        if not new or all(s.layer == 0 for s in new):
+        at_input = all(s.layer == 0 for s in targets)
+        if measure is None and at_input:
             break
-        targets = new
+        if measure is not None and measure(list(found)) >= enough:
+            break
+        targets = [] if at_input else targets
     return Found(
         tuple(found), tuple(n for n, _ in found.values()), tuple(r for _, r in found.values())
     )
 
 
-def within_layers(scores: np.ndarray, sources: Sequence[Source]) -> np.ndarray:
-    """Divide by the sum of |score| of the source's layer: deep layers would dominate otherwise."""
-    layers = np.array([s.layer for s in sources])
-    out = np.zeros_like(scores)
-    for layer in np.unique(layers):
-        own = layers == layer
-        out[own] = scores[own] / max(np.abs(scores[own]).sum(), 1e-12)
-    return out
+def _scores(
+    prompt: Prompt,
+    sources: Sequence[Source],
+    targets: Sequence[Source],
+    reference: Means,
+    slot: Slot,
+    how: Relevance,
+    attention: Rule,
+) -> np.ndarray:
+    session = prompt.session
+    if targets:
+        return relevance_to_targets(
+            session,
+            prompt,
+            sources,
+            targets,
+            slot=slot,
+            how=how,
+            reference=reference,
+            attention=attention,
+        )
+    return relevance_to_logits(session, prompt, sources, reference=reference, attention=attention)
+
+
+def prune(
+    found: Found, measure: Measure, *, tolerance: float = 0.01, progress: Progress | None = None
+) -> Found:
+    """Drop nodes, the last found first, whose removal does not lower faithfulness.
+
+    Parameters
+    ----------
+    tolerance
+        A loss of faithfulness that counts as none; one per cent, below what pairs can tell.
+    """
+    kept = list(found.sources)
+    best = measure(kept)
+    for i, source in enumerate(reversed(found.sources)):
+        less = [s for s in kept if s != source]
+        value = measure(less) if less else -np.inf
+        if value >= best - tolerance:
+            kept, best = less, max(best, value)
+        if progress is not None:
+            progress(i + 1, len(found.sources))
+    return found.only(kept)

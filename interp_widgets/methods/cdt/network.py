@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -172,7 +173,7 @@ def _turn(
     wanted = {slot: acts[Site(slot, i)].transpose(-2, -3)[None] for slot in "qk"}
     wanted["k"] = wanted["k"].repeat_interleave(attention.group, -2)
     norms = {slot: _head_norm(root, attention, slot) for slot in "qk"}
-    for rotate in _rotations(root, len(prompt), made["q"]):
+    for rotate in _rotations(root, made["q"]):
         for normed in (False, True):
 
             def turn(
@@ -198,23 +199,30 @@ def _head_norm(root: nn.Module, attention: Attention, slot: str) -> nn.Module | 
     return None
 
 
-def _rotations(root: nn.Module, length: int, like: Tensor) -> list[Rotate]:
+def _rotations(root: nn.Module, like: Tensor) -> list[Rotate]:
     """Return the identity, and the rotations by the model's rotary modules in their usual form."""
     found: list[Rotate] = [lambda parts: parts]
-    positions = torch.arange(length, device=like.device)[None]
     for module in root.modules():
         if not type(module).__name__.endswith("RotaryEmbedding"):
             continue
         for options in ({}, {"layer_type": "sliding_attention"}, {"layer_type": "full_attention"}):
             try:
-                cos, sin = type(module).forward(module, like, positions, **options)
+                _angles(module, options, like)
             except (TypeError, ValueError, AttributeError, KeyError):
                 continue
-            found.append(_rotation(cos, sin))
+            found.append(partial(_rotated, module, options))
     return found
 
 
-def _rotation(cos: Tensor, sin: Tensor) -> Rotate:
+def _angles(module: nn.Module, options: dict[str, str], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cos and sin ``[1, position, width]``; ``like`` is ``[row, position, head, d]``."""
+    positions = torch.arange(like.shape[-3], device=like.device)[None]
+    cos, sin = type(module).forward(module, like, positions, **options)
+    return cos, sin
+
+
+def _rotated(module: nn.Module, options: dict[str, str], parts: Parts) -> Parts:
+    cos, sin = _angles(module, options, parts.relevant)
     width = cos.shape[-1]
 
     def turn(x: Tensor) -> Tensor:
@@ -223,7 +231,7 @@ def _rotation(cos: Tensor, sin: Tensor) -> Rotate:
         c, s = (t.to(x.dtype)[..., None, :] for t in (cos, sin))
         return torch.cat([some * c + torch.cat([-b, a], -1) * s, other], -1)
 
-    return lambda parts: parts.each(turn)
+    return parts.each(turn)
 
 
 def _ending(

@@ -39,21 +39,27 @@ class Parts(NamedTuple):
         return Parts(change(self.relevant), change(self.rest))
 
 
-def with_bias(parts: Parts, bias: Tensor | None) -> Parts:
-    """Add a bias, split element by element in proportion to the parts' magnitudes."""
+def with_bias(parts: Parts, bias: Tensor | None, by: Parts | None = None) -> Parts:
+    """Add a bias, split element by element in proportion to the magnitudes of ``by``.
+
+    Default: of the parts themselves. Where both are zero, the rest gets the bias.
+    """
     if bias is None:
         return parts
-    ours, theirs = parts.relevant.abs(), parts.rest.abs()
+    ours, theirs = (x.abs() for x in (by or parts))
     share = ours / (ours + theirs).clamp_min(TINY)
     return Parts(parts.relevant + bias * share, parts.rest + bias * (1 - share))
 
 
 def through_norm(parts: Parts, module: nn.Module) -> Parts:
-    """Normalise by the scale of the whole, which counts as a constant; split the bias."""
+    """Normalise by the scale of the whole, which counts as a constant.
+
+    The bias is split by the parts as they come in, not as they go out: so in the authors' code.
+    """
     frozen = FrozenNorm(module, parts.total)
     dtype = parts.relevant.dtype
     linear = parts.each(lambda x: frozen.linear(x).to(dtype))
-    return with_bias(linear, frozen.bias.to(dtype) if bool(frozen.bias.any()) else None)
+    return with_bias(linear, frozen.bias.to(dtype) if bool(frozen.bias.any()) else None, parts)
 
 
 def through_activation(parts: Parts, act: Callable[[Tensor], Tensor]) -> Parts:

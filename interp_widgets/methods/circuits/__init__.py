@@ -1,6 +1,7 @@
 """Circuits of edges between components: the graph, what cutting does, tests (``iw.circuits``)."""
 
 from interp_widgets.methods.circuits.ablation import ABLATIONS, Ablation
+from interp_widgets.methods.circuits.curves import Curves, curves
 from interp_widgets.methods.circuits.evaluate import Faithfulness, cut, evaluate
 from interp_widgets.methods.circuits.judge import completeness, judge, minimality, sensitivity
 from interp_widgets.methods.circuits.known import Known, known
@@ -16,6 +17,7 @@ __all__ = [
     "Ablation",
     "CircuitError",
     "Comparison",
+    "Curves",
     "Faithfulness",
     "Graph",
     "Known",
@@ -23,6 +25,7 @@ __all__ = [
     "Recovery",
     "compare",
     "completeness",
+    "curves",
     "cut",
     "evaluate",
     "from_mib",

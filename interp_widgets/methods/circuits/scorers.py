@@ -340,6 +340,66 @@ def flow_routes(problem: Problem, options: dict[str, Any], progress: Progress) -
     return _by_batch(problem, progress, one)
 
 
+@scorer(
+    "cdt",
+    "CD-T",
+    paper="arXiv:2407.00886",
+    levels=("node",),
+    positions=True,
+    options={"frozen": 1},
+    runs=lambda problem, _: 0.05 * problem.engine.graph.n_forward,
+)
+def cdt(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
+    """Contextual decomposition: what each node's deviation from its mean adds to the metric.
+
+    ``frozen`` 0 lets the relevant part attend by its own queries and keys, as the authors' code.
+    """
+    from interp_widgets.methods.cdt.scoring import node_scores
+
+    return node_scores(problem, attention=_rule(options), progress=progress)
+
+
+@scorer(
+    "cdt-search",
+    "CD-T search",
+    paper="arXiv:2407.00886",
+    levels=("node",),
+    positions=True,
+    options={
+        "frozen": 0,
+        "l1": 0,
+        "per_round": 2,
+        "rounds": 32,
+        "faithful": 0.9,
+        "tolerance": 0.01,
+    },
+    runs=lambda problem, options: 0.05 * problem.engine.graph.n_forward * options["rounds"],
+)
+def cdt_search(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
+    """Search by contextual decomposition, then prune greedily by faithfulness.
+
+    In each round the ``per_round`` nodes that matter most for those of the round before are kept,
+    from the logits down to layer 0 and again, until what was found is ``faithful`` or ``rounds``
+    are over. Pruning drops what costs at most ``tolerance`` of faithfulness.
+    """
+    from interp_widgets.methods.cdt.scoring import searched_scores
+
+    return searched_scores(
+        problem,
+        per_round=int(options["per_round"]),
+        rounds=int(options["rounds"]),
+        enough=float(options["faithful"]),
+        tolerance=float(options["tolerance"]),
+        how="l1" if options["l1"] else "dot",
+        attention=_rule(options),
+        progress=progress,
+    )
+
+
+def _rule(options: Mapping[str, Any]) -> Literal["relative", "frozen"]:
+    return "frozen" if options["frozen"] else "relative"
+
+
 def _repeat(batch: PromptBatch, n: int) -> PromptBatch:
     return PromptBatch(batch.prompts * n)
 
