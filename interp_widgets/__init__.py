@@ -32,6 +32,9 @@ _PUBLIC = {
     "composition": "interp_widgets.methods.head_circuits",
     "causal_trace": "interp_widgets.methods.causal_trace",
     "circuit": "interp_widgets.methods.circuit",
+    "mediation": "interp_widgets.methods.mediation",
+    "mediator_search": "interp_widgets.methods.mediation",
+    "variable_alignment": "interp_widgets.methods.mediation",
     "contextual_decomposition": "interp_widgets.methods.cdt.grid",
     "phrase_importance": "interp_widgets.methods.cdt.importance",
     "concepts": "interp_widgets.methods.concepts",
@@ -48,6 +51,7 @@ _MODULES = {
     "cdt": "interp_widgets.methods.cdt",
     "circuits": "interp_widgets.methods.circuits",
     "demo": "interp_widgets.demo",  # a module that can be called
+    "mediators": "interp_widgets.methods.mediation",
     "tasks": "interp_widgets.demo.tasks",
     "weights": "interp_widgets.methods.weights",
 }

@@ -30,7 +30,7 @@ export const small: Answer = (name) => {
 };
 
 /** Makes elements that are observed 600 × 300 pixels large at once. */
-function sized(call: () => void): void {
+export function sized(call: () => void): void {
   const before = globalThis.ResizeObserver;
   globalThis.ResizeObserver = class {
     constructor(private call: ResizeObserverCallback) {}

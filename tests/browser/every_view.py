@@ -37,6 +37,7 @@ def results(session) -> dict:
         "token_table": iw.weights.decode(session, layers=[0, 1]),
         "attribution_graph": circuit.to_attribution_graph(),
         "scatter": iw.scatter(attn, mlp),
+        "mediation": iw.mediation(clean, corrupted, "heads"),
     }
 
 
