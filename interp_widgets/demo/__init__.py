@@ -6,8 +6,12 @@ The package is called to open a session on one of them: ``iw.demo()``.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
+
+TRANSCODERS: Final = str(Path(__file__).parent / "assets" / "demo" / "transcoders.safetensors")
+"""Transcoders of the embedded model's four MLPs (``train_transcoders.py``)."""
 
 
 class _Demo(ModuleType):

@@ -7,7 +7,7 @@ import inspect
 import math
 import types
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 OTHER = "other"
 """Name of an argument that is the session of a second model."""
+
+READERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
+"""Of objects that write themselves into a recipe (``to_recipe``), by tag: how they are read."""
 
 _others: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
@@ -115,6 +118,8 @@ def encode(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return str(value)
     if isinstance(value, Result):
         return {"$result": _encode_result(value, name, arrays)}
+    if hasattr(value, "to_recipe"):
+        return value.to_recipe()
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -164,6 +169,8 @@ def decode(value: Any, session: Session, arrays: Mapping[str, Any]) -> Any:
             return _recall(content)
         if tag == "$float":
             return float(content)
+        if tag in READERS:
+            return READERS[tag](content)
         if tag == "$result":
             return _decode_result(content, session, arrays)
         if tag == "$array":
@@ -242,6 +249,8 @@ def _check(method: str, name: str, value: Any, hint: Any) -> None:
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value fits an annotation, as far as a short check can tell."""
     origin = get_origin(hint)
+    if hint is Any:
+        return True
     if origin is Literal:
         return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
     if origin in (Union, types.UnionType):

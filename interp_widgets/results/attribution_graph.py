@@ -135,6 +135,11 @@ class AttributionGraph(Result):
         self.meta["arrangement"] = arranging.checked(wanted, self._index)
         return self
 
+    @property
+    def supernodes(self) -> dict[str, list[str]]:
+        """Members of every group, ``{"Texas": ["6_311_4", …]}``."""
+        return {g["name"]: list(g["members"]) for g in self.arrangement["groups"]}
+
     def label(self, node: str) -> str:
         """Return what a node is called: its label, or its layer and feature."""
         return _label(self.meta["nodes"][self._find(node)], self.tokens)
@@ -229,6 +234,9 @@ class AttributionGraph(Result):
         line = f"{self.title}: {parts}, {len(self.arrays['weight']):,} links; prompt {prompt!r}"
         if outputs:
             line += f"; {', '.join(outputs[:3])}"
+        for name in ("replacement", "completeness"):
+            score = self.meta["metadata"].get(f"{name}_score")
+            line += f"; {name} {score:.2f}" if isinstance(score, float) else ""
         groups = self.arrangement["groups"]
         return line + (f"; groups: {', '.join(g['name'] for g in groups)}" if groups else "")
 
