@@ -1,5 +1,5 @@
-// Builds interp_widgets/static: one ES module per file in src/views, the runtime of exported pages,
-// and one style.css (src/core/style.css, then the others of src/core and src/views by name).
+// Builds interp_widgets/static: one ES module per file in src/views, the loader that notebooks
+// evaluate, the runtime of exported pages, and one style.css (src/core/style.css, then the others of src/core and src/views by name).
 //
 //   npm run build                 everything
 //   npm run build -- attention    one view and the style sheet
@@ -30,7 +30,7 @@ async function bundle(name, entry, format) {
     format,
     target: "es2022",
     minify: true,
-    charset: "utf8",
+    charset: "ascii", // a browser holds other text with two bytes for each letter
     legalComments: "none",
     write: false,
   });
@@ -57,8 +57,8 @@ const views = (await readdir(join(here, "src", "views")))
   .sort();
 const wanted = process.argv.slice(2);
 for (const name of wanted) {
-  if (name !== "page" && !views.includes(name)) {
-    throw new Error(`no view ${name}; there are ${views.join(", ")}, page`);
+  if (!["page", "loader"].includes(name) && !views.includes(name)) {
+    throw new Error(`no view ${name}; there are ${views.join(", ")}, loader, page`);
   }
 }
 for (const name of views) {
@@ -67,4 +67,7 @@ for (const name of views) {
   }
 }
 if (!wanted.length || wanted.includes("page")) await bundle("page", "src/page/page.ts", "iife");
+if (!wanted.length || wanted.includes("loader")) {
+  await bundle("loader", "src/loader/loader.ts", "esm");
+}
 await styles();

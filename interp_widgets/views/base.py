@@ -21,6 +21,8 @@ Requests that every view answers are in ``views/common.py``.
 from __future__ import annotations
 
 import base64
+import functools
+import hashlib
 import logging
 import math
 import os
@@ -92,6 +94,8 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
     status = traitlets.Dict().tag(sync=True)
     selection = traitlets.Unicode().tag(sync=True)
     theme = traitlets.Enum(["auto", "light", "dark"], default_value="auto").tag(sync=True)
+    script = traitlets.Unicode().tag(sync=True)
+    script_name = traitlets.Unicode().tag(sync=True)
 
     of_result = False
     """Whether a result made this view to show itself; then it goes with its cell's output."""
@@ -102,8 +106,9 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
     def __init_subclass__(cls, bundle: str = "", **options: Any) -> None:
         if bundle:
             cls.bundle = bundle
-            script, style = STATIC / f"{bundle}.js", STATIC / "style.css"
-            cls._esm = script if script.is_file() else _UNBUILT.format(name=bundle)
+            loader, style = STATIC / "loader.js", STATIC / "style.css"
+            built = (STATIC / f"{bundle}.js").is_file() and loader.is_file()
+            cls._esm = loader if built else _UNBUILT.format(name=bundle)
             cls._css = style if style.is_file() else ""
         super().__init_subclass__(**options)
 
@@ -129,6 +134,7 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
             status={"phase": "live" if self.is_live else "static", "message": ""},
             selection=self._selection.ref,
             theme=theme,
+            **_script(self.bundle),
         )
         self.on_msg(self._receive)
         if self._session is not None:
@@ -273,6 +279,13 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
 
         return to_html([self], path)
 
+    @staticmethod
+    def document(views: Sequence[View], *, title: str, body: str, style: str = "") -> str:
+        """Return one page with words around views, the i-th at ``data-iw-mount="i"``."""
+        from interp_widgets.views.page import assemble, exported
+
+        return assemble([exported(view) for view in views], title=title, body=body, style=style)
+
     def twin(self) -> Any:
         """Return the figure that stands where the view cannot; quick to draw."""
         return self.current.figure()
@@ -323,6 +336,9 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
             if stop is not None:
                 stop()
         self._requests.cancel_all()
+        with self.hold_sync():  # JupyterLab keeps what a closed widget holds, and held before that
+            for name in {"script", "_css"} & set(self.traits()):
+                self.set_trait(name, "")
         self.status = {"phase": "closed", "message": "This view was closed."}
         self._current = self._base = self._origin = None
         self._twin = (None, None)
@@ -357,6 +373,14 @@ def one_of(name: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
     return value
+
+
+@functools.cache
+def _script(bundle: str) -> dict[str, str]:
+    """Return a bundle and a name that no other text has: a page evaluates each name once."""
+    path = STATIC / f"{bundle}.js"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return {"script": text, "script_name": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def _alt(result: Any) -> str:

@@ -142,6 +142,12 @@ def test_every_view_opens_without_an_error(lesson):
     assert lesson.page.complaints == []
 
 
+def test_a_page_evaluates_the_script_of_a_kind_of_view_once(lesson):
+    scripts = "globalThis[Symbol.for('interp_widgets.scripts')].size"
+    kinds = "new Set([...document.querySelectorAll('[data-iw-view]')].map(e => e.dataset.iwView))"
+    assert lesson.page.evaluate(f"{scripts} === {kinds}.size")
+
+
 def test_two_copies_of_a_view_show_the_same(lesson):
     lesson.view(AGAIN).get_by_role("gridcell", name="head 1.1").click()
     for cell in (ATTENTION, AGAIN):
