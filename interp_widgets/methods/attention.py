@@ -49,7 +49,8 @@ def attention(
         A second prompt of the same session, of any length, shown beside the first.
     decoder
         Only for encoder–decoder models: what the decoder reads. The result is then the
-        cross-attention, from the decoder's tokens to those of ``prompt``.
+        cross-attention, from the decoder's tokens to those of ``prompt``; its heads are ablated
+        at the site ``cross_z``.
 
     Returns
     -------
@@ -60,7 +61,7 @@ def attention(
     ------
     SiteError
         When the model has no attention (with ``decoder``: no cross-attention), or not in one of
-        ``layers``.
+        ``layers``; and for an encoder–decoder without ``decoder``.
     ValueError
         When patterns are intervened on and all of them would not fit.
 
@@ -79,6 +80,11 @@ def attention(
 
 def _own(session: Session, prompt: Prompt, layers: Sequence[int] | None) -> AttentionResult:
     anatomy = session.anatomy
+    if anatomy.layers_of("cross_z"):
+        raise SiteError(
+            "this model is an encoder–decoder: give decoder=session.prompt(…), what its decoder "
+            "reads; the result is then the cross-attention"
+        )
     if not anatomy.layers_of("pattern"):
         anatomy.expand("pattern")  # raises with the reason
     chosen = list(anatomy.layers_of("pattern") if layers is None else layers)
@@ -136,6 +142,7 @@ def _cross(
         layers=chosen,
         ids=prompt.ids,
         query_tokens=list(decoder.tokens),
+        site="cross_z",
     )
     if against is None:
         return result

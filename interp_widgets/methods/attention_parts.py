@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from interp_widgets.session import tap
-from interp_widgets.session.location import resolve
 from interp_widgets.session.sites import SiteError
 
 if TYPE_CHECKING:
@@ -64,13 +63,8 @@ def cross_calls(
         When the decoder's blocks call the attention function once only, or a layer is not there.
     """
     anatomy = session.anatomy
-    places = {}
-    for i, block in enumerate(anatomy.blocks):
-        inside = anatomy.root.get_submodule(block.path).named_modules(prefix=block.path)
-        calls = [(name, tap.call_label(module)) for name, module in inside]
-        found = [(name, label) for name, label in calls if label is not None]
-        if len(found) > 1:
-            places[i] = found[-1]
+    calls = {i: anatomy.cross_call(i) for i in range(anatomy.n_layers)}
+    places = {i: call for i, call in calls.items() if call is not None}
     if not places:
         raise SiteError(
             "this model has no cross-attention: its blocks call the attention function once; "
@@ -84,8 +78,8 @@ def cross_calls(
     read: dict[int, Any] = {}
     with torch.no_grad(), session.trace(prompt, **inputs) as tracer:
         for i in chosen:
-            path, label = places[i]
-            read[i] = getattr(resolve(session.model, path).source, str(label)).inputs
+            call = getattr(places[i].envoy(session.model).source, str(places[i].call))
+            read[i] = call.inputs
         tracer.stop()
     facts = [{**tap.read_facts(read[i]).to_json(), "causal": False} for i in chosen]
     q, k = ([read[i][0][n][0].detach() for i in chosen] for n in (1, 2))

@@ -47,7 +47,7 @@ class AttentionResult(Result):
     (cross-attention); `patches` with `extra`, `rows`, `columns`, where tokens are patches of an
     image; `against`, the `meta` of the second prompt; `ids` (token ids, which the duplicate and
     induction scores compare; else the tokens are); `layers`, the model's numbers of the layers held
-    (all, from 0, by default);
+    (all, from 0, by default); `site`, where heads are ablated (`z` by default);
     `facts`, one dict per layer with `scaling`, `softcap`, `window`, `causal`, `sinks`.
 
     Everywhere `layer` is the model's number of the layer.

@@ -109,7 +109,7 @@ class Anatomy(Sizes):
         self._located.clear()
         trial = run(self.root, inputs)
         self.blocks = [
-            read_block(trial, path, self._attention_in(path))
+            read_block(trial, path, self._attention_in(path), self._cross_in(path))
             for path in self._block_paths(self.stack)
         ]
         self._order = {(e.path, e.port): e.order for e in trial.events}
@@ -143,6 +143,23 @@ class Anatomy(Sizes):
         )
         name = next(named, None)
         return None if name is None else f"{block}.{name}"
+
+    def _cross_in(self, block: str) -> str | None:
+        """Return the last module of a decoder's block that calls the attention function."""
+        config = getattr(self.root, "config", None)
+        names = ("is_encoder_decoder", "add_cross_attention")
+        if not any(getattr(config, name, False) is True for name in names):
+            return None
+        found = {}
+        for name, module in self.root.get_submodule(block).named_modules(prefix=block):
+            label = tap.call_label(module)
+            if label is not None:
+                found[name] = label
+        if len(found) < 2:
+            return None
+        path, label = list(found.items())[-1]
+        self._calls[path] = label
+        return path
 
     def _read_ends(self, trial: Trial) -> None:
         first = trial.at(self.blocks[0].path, "input") if self.blocks else None

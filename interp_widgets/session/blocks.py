@@ -28,6 +28,8 @@ class Block:
         Reason for each standard site that is not there.
     attention
         Path of the module that calls the attention function, None if there is none.
+    cross
+        Path of the module that attends to what an encoder wrote, None if there is none.
     output_projection, down_projection
         Paths of the matrices that write into the residual stream.
     mlp
@@ -44,6 +46,7 @@ class Block:
     places: dict[str, Location] = field(default_factory=dict)
     why_not: dict[str, str] = field(default_factory=dict)
     attention: str | None = None
+    cross: str | None = None
     output_projection: str | None = None
     down_projection: str | None = None
     mlp: str | None = None
@@ -52,7 +55,7 @@ class Block:
     norm_after: bool = False
 
 
-def read_block(trial: Trial, path: str, attention: str | None) -> Block:
+def read_block(trial: Trial, path: str, attention: str | None, cross: str | None = None) -> Block:
     """Find the parts of the block at `path`.
 
     Parameters
@@ -63,8 +66,10 @@ def read_block(trial: Trial, path: str, attention: str | None) -> Block:
         The block.
     attention
         Path of the module that calls the attention function, if the block has one.
+    cross
+        Path of the module that attends to what an encoder wrote, if the block has one.
     """
-    block = Block(path, attention=attention)
+    block = Block(path, attention=attention, cross=cross)
     before, after = trial.at(path, "input"), trial.at(path, "output")
     if before is None or after is None or before.tensor is None or after.tensor is None:
         for name in ("resid_pre", "resid_post", "attn_out", "resid_mid", "mlp_out", "mlp_post"):
@@ -95,8 +100,24 @@ def read_block(trial: Trial, path: str, attention: str | None) -> Block:
     end = _read_attention(trial, block, inside, before)
     if end is not None:
         _read_middle(trial, block, inside, end)
+    _read_cross(trial, block, inside)
     _read_mlp(trial, block, inside, before, after)
     return block
+
+
+def _read_cross(trial: Trial, block: Block, inside: list[Event]) -> None:
+    """Find what the heads of cross-attention write: the input of its output projection."""
+    core = None if block.cross is None else trial.at(block.cross, "output")
+    projection = None if core is None else _writer(inside, core)
+    if projection is None or not trial.is_linear(projection.path):
+        block.why_not["cross_z"] = (
+            "its blocks have no cross-attention"
+            if block.cross is None
+            else "its cross-attention calls no output projection"
+        )
+        return
+    layout = "batch position (head d_head)"
+    block.places["cross_z"] = Location(projection.path, "input", layout=layout)
 
 
 def _read_attention(trial: Trial, block: Block, inside: list[Event], before: Event) -> Event | None:
@@ -191,7 +212,8 @@ def _read_mlp(trial: Trial, block: Block, inside: list[Event], before: Event, af
     source: Event | None = writer
     while source is not None and trial.is_elementwise(source.path):
         read = trial.at(source.path, "input")
-        source = None if read is None else _writer(streams, read)
+        before_it = None if read is None else _writer(streams, read)
+        source = None if before_it is source else before_it  # nn.Identity passes its memory on
     if source is not None and trial.is_linear(source.path):
         block.down_projection = source.path
         block.places["mlp_post"] = Location(source.path, "input", layout="batch position d_mlp")

@@ -29,8 +29,8 @@ class Intervention:
     layer
         The layer; None for ``embed``, ``logits`` and modules.
     head
-        Head or heads of ``q, k, v, z, pattern``; None means all. ``k`` and ``v`` count key-value
-        heads.
+        Head or heads of ``q, k, v, z, cross_z, pattern``; None means all. ``k`` and ``v`` count
+        key-value heads.
     unit
         Entry or entries of the last dimension (for ``pattern``: of the keys); None means all.
     position

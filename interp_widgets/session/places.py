@@ -85,7 +85,7 @@ class Places:
                 layout="batch head position d_head",
             )
         place = block.places.get(name)
-        if name == "z" and place is not None:
+        if name in ("z", "cross_z") and place is not None:
             width = self._shapes[place.path, "input"][-1]
             config = getattr(self.root, "config", None)
             heads = facts.heads if facts else int(getattr(config, "num_attention_heads", 0) or 0)
@@ -210,6 +210,13 @@ class Places:
     def pattern_needs(self, layer: int) -> tuple[str, ...]:
         """Names of the sites of this layer from which its pattern is computed."""
         return ("q", "k", "bias") if self.attention(layer).bias else ("q", "k")
+
+    def cross_call(self, layer: int) -> Location | None:
+        """Return the attention call of a layer's cross-attention (its k), None without."""
+        path = self.blocks[layer].cross
+        if path is None:
+            return None
+        return Location(path, "attention_call", 1, call=self._calls[path])
 
     def attention(self, layer: int) -> AttentionFacts:
         """Return how a layer turns q and k into a pattern.

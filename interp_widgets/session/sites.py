@@ -24,6 +24,7 @@ DIMS: Final[dict[str, tuple[str, ...]]] = {
     "pattern": ("head", "query", "key"),
     "z": ("position", "head", "d_head"),
     "attn_out": ("position", "d_model"),
+    "cross_z": ("position", "head", "d_head"),
     "resid_mid": ("position", "d_model"),
     "mlp_post": ("position", "d_mlp"),
     "mlp_out": ("position", "d_model"),
@@ -34,7 +35,8 @@ DIMS: Final[dict[str, tuple[str, ...]]] = {
 
 `bias` is what a learned position bias adds to the scores (T5), by distance `key - query` from `1 -
 length` to `length - 1`; other families do not have it. Where each pair of positions has a number of
-its own (particle transformers) it is `[head, query, key]`.
+its own (particle transformers) it is `[head, query, key]`. `cross_z` is what the heads of a
+decoder's cross-attention write (T5, BART), by position of the decoder.
 """
 
 STANDARD: Final[tuple[str, ...]] = tuple(DIMS)

@@ -11,7 +11,7 @@ from interp_widgets.session.sites import DIMS, WITHOUT_LAYER, Site, SiteError
 if TYPE_CHECKING:
     from interp_widgets.session.anatomy import Anatomy
 
-WITH_HEADS = ("q", "k", "v", "z", "pattern")
+WITH_HEADS = ("q", "k", "v", "z", "cross_z", "pattern")
 
 
 def check_target(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from interp_widgets.session.interventions import Ablate, Clamp, Intervention, Patch, Scale, Steer
 
+HEADS = {"z": "head", "cross_z": "cross-attention head"}
 ABLATED = {
     "zero": "ablated",
     "mean": "set to its mean",
@@ -17,7 +18,8 @@ ABLATED = {
 def place(item: Intervention) -> str:
     """Return the target in words: ``head 9.6``, ``resid_post 3``."""
     where = item.where()
-    return where.replace("z ", "head ", 1) if item.site == "z" and item.head else where
+    name = HEADS.get(item.site) if item.head else None
+    return where if name is None else where.replace(item.site, name, 1)
 
 
 def done(item: Intervention) -> str:

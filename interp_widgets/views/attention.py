@@ -180,7 +180,8 @@ class AttentionView(View, bundle="attention"):
             "by_value": "value_norm" in result.arrays,
             "products": not result.ready,
             "patches": result.meta.get("patches"),
-            "can_ablate": self.session is not None and not result.cross,
+            "site": result.meta.get("site", "z"),
+            "can_ablate": self.session is not None and (not result.cross or "site" in result.meta),
         }
 
     def first(self) -> dict[str, Any]:

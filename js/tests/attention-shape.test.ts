@@ -20,6 +20,7 @@ const shape: Shape = {
   keys: 5,
   tokens: ["When", " Mary", "\n", " Mary", "<b>"],
   query_tokens: null,
+  site: "z",
   against: null,
   masks: [],
   thumb: { cells: 5, pool: 1, lazy: false, sampled: false },

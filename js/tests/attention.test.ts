@@ -25,6 +25,7 @@ function spec(extra: Record<string, unknown> = {}) {
     masks: [{ causal: true, window: null }],
     thumb: { cells: 3, pool: 1, lazy: false, sampled: false },
     query_tokens: null,
+    site: "z",
     against: null,
     given: null,
     by_value: true,
@@ -70,16 +71,21 @@ async function answer(model: FakeModel) {
         buffers: [float32(data)],
       });
       const found =
-        name === "tile"
-          ? values(PATTERNS[payload.head]!, [3, 3])
-          : name === "overview"
-            ? values(PATTERNS.flat().map(Math.sqrt), [2, 3, 3])
-            : name === "scores"
-              ? {
-                  payload: { scores: { entropy: { $buffer: 0, dtype: "float32", shape: [2] } } },
-                  buffers: [float32([0.9, 0.1])],
-                }
-              : { payload: {}, buffers: [] };
+        name === "tile" && payload.of === "contrast"
+          ? values(
+              PATTERNS[0]!.map((v, i) => v - PATTERNS[1]![i]!),
+              [3, 3],
+            )
+          : name === "tile"
+            ? values(PATTERNS[payload.head]!, [3, 3])
+            : name === "overview"
+              ? values(PATTERNS.flat().map(Math.sqrt), [2, 3, 3])
+              : name === "scores"
+                ? {
+                    payload: { scores: { entropy: { $buffer: 0, dtype: "float32", shape: [2] } } },
+                    buffers: [float32([0.9, 0.1])],
+                  }
+                : { payload: {}, buffers: [] };
       model.emit(
         "msg:custom",
         { kind: "response", id: message.id, ok: true, payload: found.payload },
@@ -194,6 +200,41 @@ describe("the attention view", () => {
     model.set("spec", spec({ revision: 2, first, buffers: [float32(PATTERNS[0]!)] }));
     await answer(model);
     expect(seen.map((m) => m.name)).not.toContain("tile");
+  });
+
+  it("shows what one head attends to more than another, with both weights", async () => {
+    const { el, model } = await show({}, { compare: "head", other: [0, 1], contrast: true });
+    const asked = seen.filter((m) => m.payload?.of === "contrast").map((m) => m.payload);
+    expect(asked).toEqual([
+      expect.objectContaining({ layer: 0, head: 0, versus: [0, 1], pool: 1, row: 0, column: 0 }),
+    ]);
+    const titles = [...el.querySelectorAll(".iw-att-title")].map((t) => t.textContent);
+    expect(titles.map((t) => t!.split("entropy")[0])).toEqual([
+      "Head 0.0",
+      "Head 0.1, beside",
+      "Difference, 0.0 − 0.1",
+    ]);
+    expect(el.querySelector(".iw-att-legend")!.textContent).toContain("difference of attention");
+    expect(el.querySelector('[role="img"][aria-label*="symmetric about zero"]')).not.toBeNull();
+    const plot = el.querySelectorAll<HTMLElement>(".iw-att-plot")[2]!;
+    const grid = plot.querySelector<HTMLElement>('[role="gridcell"]')!;
+    grid.dispatchEvent(new FocusEvent("focus", { bubbles: true }));
+    for (const key of ["End", "ArrowDown", "ArrowDown", "Home", "ArrowRight"]) press(grid, key);
+    await answer(model);
+    const tip = document.querySelector(".iw-tooltip")!.textContent!;
+    for (const word of ["head 0.0", "0.250", "head 0.11", "difference", "−0.750"])
+      expect(tip).toContain(word);
+  });
+
+  it("offers the difference only of two prompts of one length", async () => {
+    const other = { queries: 2, keys: 2, tokens: ["a", "b"], query_tokens: null, masks: [] };
+    const { el } = await show({ against: other }, { compare: "prompt", contrast: true });
+    const button = [...el.querySelectorAll("button")].find((b) => b.textContent === "Subtract")!;
+    expect([button.disabled, button.title]).toEqual([
+      true,
+      "The prompts have 3 and 2 tokens; a difference needs one length",
+    ]);
+    expect(seen.some((m) => m.payload?.of === "contrast")).toBe(false);
   });
 
   it("leaves nothing behind", async () => {

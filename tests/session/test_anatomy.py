@@ -64,7 +64,7 @@ def opened():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_is_understood_and_checks_out(name, opened):
     anatomy, family = opened(name), FAMILIES[name]
-    absent = set(family.without) | ({"bias"} if name != "t5_encoder" else set())
+    absent = set(family.without) | ({"bias"} if name != "t5_encoder" else set()) | {"cross_z"}
     assert set(anatomy.sites) == set(STANDARD) - absent
     assert anatomy.n_layers == LAYERS
     assert anatomy.norm_style == NORMS.get(name, "pre")
@@ -198,7 +198,7 @@ def test_an_encoder_decoder_opens_on_either_side():
 def test_a_model_without_weights_is_understood_too():
     with torch.device("meta"):
         model = FAMILIES["llama"].build("sdpa").eval()
-    assert Anatomy.of(model).sites == tuple(s for s in STANDARD if s != "bias")
+    assert Anatomy.of(model).sites == tuple(s for s in STANDARD if s not in ("bias", "cross_z"))
 
 
 def test_opening_leaves_the_model_as_it_was():
@@ -230,7 +230,7 @@ class Toy(nn.Module):
 def test_somebodys_own_transformer_has_its_residual_stream():
     anatomy = Anatomy.of(nnsight.NNsight(Toy().eval()), example=torch.arange(7)[None])
     assert (anatomy.kind, anatomy.embed) == ("blocks", "embed")
-    missing = {"q", "k", "v", "z", "bias", "pattern"}
+    missing = {"q", "k", "v", "z", "bias", "cross_z", "pattern"}
     assert set(anatomy.sites) == set(STANDARD) - missing
     assert anatomy.post_norm
     assert anatomy.check(torch.arange(7)[None]).problems == {}
@@ -312,7 +312,15 @@ def test_an_attention_of_its_own_making_keeps_every_site_but_the_pattern():
     model = tiny("GPTJForCausalLM", "GPTJConfig", n_embd=32, n_layer=3, n_head=4, rotary_dim=4)
     anatomy = Anatomy.of(model)
     assert anatomy.kind == "blocks"
-    assert set(anatomy.sites) == set(STANDARD) - {"q", "k", "v", "bias", "pattern", "resid_mid"}
+    assert set(anatomy.sites) == set(STANDARD) - {
+        "q",
+        "k",
+        "v",
+        "bias",
+        "cross_z",
+        "pattern",
+        "resid_mid",
+    }
     assert (anatomy.locate("z", 1).heads, anatomy.locate("z", 1).d_head) == (4, 8)
     assert anatomy.check().problems == {}
     with pytest.raises(SiteError, match="attention function"):

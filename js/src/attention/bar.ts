@@ -1,6 +1,6 @@
 // The controls above the attention view.
 
-import { segmented, select } from "../core/controls.js";
+import { segmented, select, toggle } from "../core/controls.js";
 import type { View } from "../core/view.js";
 import { ORDERS } from "./heads.js";
 import type { Shape } from "./shape.js";
@@ -78,7 +78,19 @@ export function addControls(view: View, shape: Shape, compare: (what: string) =>
   );
   view.toolbar.append(sort.el, drawing.el, scale.el);
   if (shape.by_value) view.toolbar.append(weigh.el);
-  view.toolbar.append(beside.el);
+  const contrast = toggle("Subtract", !!view.state.contrast, (on) => view.update({ contrast: on }));
+  const offer = (): void => {
+    const { compare, drawing: drawn } = view.state;
+    const { against, queries, keys } = view.spec as unknown as Shape;
+    const alike = !against || (against.queries === queries && against.keys === keys);
+    const el = contrast.el as HTMLButtonElement;
+    el.hidden = (compare ?? "none") === "none" || drawn === "picture";
+    el.disabled = compare === "prompt" && !alike;
+    el.title = el.disabled
+      ? `The prompts have ${keys} and ${against?.keys} tokens; a difference needs one length`
+      : "Show the first minus the second too";
+  };
+  view.toolbar.append(beside.el, contrast.el);
   if (shape.thumb.pool > 1) view.toolbar.append(pool.el);
   view.onState(() => {
     const { state } = view;
@@ -87,6 +99,8 @@ export function addControls(view: View, shape: Shape, compare: (what: string) =>
     scale.set(state.scale);
     weigh.set(state.weigh);
     beside.set(state.compare);
+    contrast.set(!!state.contrast);
+    offer();
     pool.set(state.pool);
   });
   const effect = sort.el.querySelector<HTMLOptionElement>('option[value="effect"]');
@@ -94,5 +108,7 @@ export function addControls(view: View, shape: Shape, compare: (what: string) =>
     if (effect) effect.disabled = !view.spec.changed;
   };
   view.onSpec(allow);
+  view.onSpec(offer);
   allow();
+  offer();
 }

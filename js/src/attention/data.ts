@@ -28,6 +28,15 @@ export interface CameAlong {
 
 export type Arrival = "tile" | "row";
 
+export type Of = "own" | "against" | "contrast";
+
+/** A head; of a difference also what is taken away: a head, or the other prompt (null). */
+export interface Open {
+  readonly layer: number;
+  readonly head: number;
+  readonly versus?: readonly [number, number] | null;
+}
+
 /** What a request says about how cells come about. */
 export function wayOf(view: View): { mode: string; how: How; weigh: string } {
   const { pool, weigh } = view.state;
@@ -102,7 +111,7 @@ export class Patterns {
   private readonly rows: Tiles<NdArray>;
   private tileKeys: string[] = [];
   private exactKey: string | null = null;
-  private open = { layer: 0, head: 0 };
+  private open: Open = { layer: 0, head: 0 };
   private asked = "";
   private movedAt = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -111,8 +120,8 @@ export class Patterns {
     private readonly view: View,
     public lengths: Lengths,
     private layers: readonly number[],
-    /** Which prompt of the result. */
-    readonly of: "own" | "against",
+    /** Which prompt of the result, or the difference of what is compared. */
+    readonly of: Of,
     private readonly colouring: Colouring,
     arrived: (what: Arrival) => void,
   ) {
@@ -145,9 +154,9 @@ export class Patterns {
     this.forget();
   }
 
-  setOpen(layer: number, head: number): void {
-    if (layer === this.open.layer && head === this.open.head) return;
-    this.open = { layer, head };
+  setOpen(open: Open): void {
+    if (JSON.stringify(open) === JSON.stringify(this.open)) return;
+    this.open = open;
     this.tileKeys = [];
     this.exactKey = null;
     this.forget();
@@ -166,7 +175,7 @@ export class Patterns {
   }
 
   get signed(): boolean {
-    return this.view.mode === "difference";
+    return this.of === "contrast" || this.view.mode === "difference";
   }
 
   /** The mask of the open head's layer. */

@@ -23,7 +23,11 @@ export function headline(
   const given = scores.given?.[id];
   if (given !== undefined) words.push(`${shape.given?.name} ${signed(given)}`);
   return [
-    h("span", {}, `Head ${nameOf(shape, id)}${which && `, ${which}`}`),
+    h(
+      "span",
+      {},
+      `${shape.query_tokens ? "Cross-attention head" : "Head"} ${nameOf(shape, id)}${which && `, ${which}`}`,
+    ),
     ...(gone ? [h("span", { class: "iw-att-tag" }, "ablated")] : []),
     h("span", { class: "iw-att-note" }, words.join(" · ")),
   ];

@@ -4,7 +4,7 @@ import { button } from "../core/controls.js";
 import { h } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import { type CameAlong, type Colouring, Patterns } from "./data.js";
+import { type CameAlong, type Colouring, type Of, Patterns } from "./data.js";
 import { Lines, NO_LINES } from "./drawing.js";
 import { strongest } from "./lines.js";
 import { Matrix, type Spot } from "./matrix.js";
@@ -36,7 +36,7 @@ export class Pane {
   constructor(
     private readonly view: View,
     private shape: Shape,
-    of: "own" | "against",
+    of: Of,
     private readonly colouring: Colouring,
     private readonly actions: PaneActions,
   ) {
@@ -73,7 +73,6 @@ export class Pane {
     this.el.append(this.bar, this.veil, this.matrix.el, this.lines.el, this.note);
   }
 
-  /** A new result. */
   /** A new result, with the tiles that came along. */
   reset(shape: Shape, tiles: readonly CameAlong[] = []): void {
     this.shape = shape;
@@ -84,7 +83,7 @@ export class Pane {
     this.lines.setShape(lengths);
   }
 
-  private lengthsOf(of: "own" | "against"): Lengths {
+  private lengthsOf(of: Of): Lengths {
     return (of === "against" && this.shape.against) || this.shape;
   }
 
@@ -93,12 +92,17 @@ export class Pane {
   }
 
   /** Opens a head; what is not shown asks for nothing. */
-  open(id: number, veiled: boolean, shown: boolean): void {
+  open(
+    id: number,
+    veiled: boolean,
+    shown: boolean,
+    versus?: readonly [number, number] | null,
+  ): void {
     this.id = id;
     this.veiled = veiled;
     this.shown = shown;
-    const { layer, head } = headOf(this.shape, id);
-    this.data.setOpen(layer, head);
+    const head = headOf(this.shape, id);
+    this.data.setOpen(versus === undefined ? head : { ...head, versus });
     this.veil.hidden = !veiled;
     this.el.classList.toggle("iw-att-covered", veiled);
   }

@@ -3,7 +3,7 @@
 import { h } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import type { CameAlong, Colouring } from "./data.js";
+import { type CameAlong, Colouring, type Of } from "./data.js";
 import type { Spot } from "./matrix.js";
 import { Pane } from "./pane.js";
 import { idOf, nameOf, type Shape } from "./shape.js";
@@ -18,16 +18,19 @@ export interface PanesActions {
   hidden(id: number): boolean;
 }
 
-/** Pixels between panes, and the narrowest room that two of them share. */
+/** Pixels between panes, and the narrowest room that two and three of them share. */
 const GAP = 24;
 const TWO = 480;
+const THREE = 780;
 
 export class Panes {
   readonly el = h("div", { class: "iw-att-pair" });
   /** The open head. */
   readonly open: Pane;
   /** The panes beside it, made when they are first needed. */
-  private readonly others = new Map<"own" | "against", Pane>();
+  private readonly others = new Map<Of, Pane>();
+  /** The colours of the difference: a scale of its own, symmetric about zero. */
+  readonly contrastColours: Colouring;
   private windowShown = "null";
 
   constructor(
@@ -36,19 +39,25 @@ export class Panes {
     private readonly colouring: Colouring,
     private readonly actions: PanesActions,
   ) {
+    this.contrastColours = new Colouring(view.palette);
     this.open = this.make("own");
     this.el.append(this.open.el);
   }
 
-  private make(of: "own" | "against"): Pane {
+  private make(of: Of): Pane {
     const { actions, view } = this;
-    const pane: Pane = new Pane(view, this.shape, of, this.colouring, {
+    const colours = of === "contrast" ? this.contrastColours : this.colouring;
+    const pane: Pane = new Pane(view, this.shape, of, colours, {
       hover: (spot, x, y) => actions.hover(spot, x, y, pane),
       pin: (spot) => actions.pin(spot, pane),
       arrived: (what) => actions.arrived(what),
       moved: () => this.moved(pane),
       thumb: (id) => actions.thumb(id),
-      reveal: (id) => view.reveal(nameOf(this.shape, id)),
+      reveal: (id) => {
+        view.reveal(nameOf(this.shape, id));
+        if (of === "contrast" && this.otherId !== null)
+          view.reveal(nameOf(this.shape, this.otherId));
+      },
     });
     return pane;
   }
@@ -67,24 +76,41 @@ export class Panes {
 
   get beside(): Pane | null {
     const of = this.comparesPrompt ? "against" : this.otherId === null ? null : "own";
-    if (of === null) return null;
+    return of === null ? null : this.pane(of);
+  }
+
+  /** Whether the compared have a difference: two heads, or two prompts of one length. */
+  get comparable(): boolean {
+    const { against, queries, keys } = this.shape;
+    if (!this.comparesPrompt) return this.otherId !== null;
+    return against?.queries === queries && against.keys === keys;
+  }
+
+  /** The difference, where it is shown. */
+  get contrast(): Pane | null {
+    return this.view.state.contrast && this.comparable ? this.pane("contrast") : null;
+  }
+
+  private pane(of: Of): Pane {
     let pane = this.others.get(of);
     if (!pane) {
       pane = this.make(of);
       pane.reset(this.shape);
       this.others.set(of, pane);
-      this.el.append(pane.el);
+      this.el.append(
+        ...["own", "against", "contrast"].flatMap((k) => this.others.get(k as Of)?.el ?? []),
+      );
     }
     return pane;
   }
 
   get all(): Pane[] {
-    return this.beside ? [this.open, this.beside] : [this.open];
+    return [this.open, this.beside, this.contrast].filter((pane) => pane !== null);
   }
 
   /** The head that a pane shows. */
   idOf(pane: Pane, open: number): number {
-    return pane === this.open ? open : (this.otherId ?? open);
+    return pane === this.beside ? (this.otherId ?? open) : open;
   }
 
   /** A new result, with the tiles that came along. */
@@ -97,18 +123,25 @@ export class Panes {
   show(id: number): void {
     const { hidden } = this.actions;
     this.open.open(id, hidden(id), true);
-    const { beside } = this;
+    const { beside, contrast } = this;
     const second = this.comparesPrompt ? id : (this.otherId ?? id);
-    for (const pane of this.others.values()) pane.open(second, hidden(second), pane === beside);
+    const { other } = this.view.state;
+    for (const pane of this.others.values()) {
+      if (pane.data.of !== "contrast") pane.open(second, hidden(second), pane === beside);
+      else if (contrast)
+        pane.open(id, hidden(id) || hidden(second), true, this.comparesPrompt ? null : other);
+      else pane.open(id, false, false, null);
+    }
     this.restoreWindow();
   }
 
   private moved(pane: Pane): void {
-    const { beside, open } = this;
+    const { open } = this;
     const { window } = pane.matrix;
-    const alike =
-      beside?.lengths.queries === open.lengths.queries && beside.lengths.keys === open.lengths.keys;
-    if (beside && alike) (pane === open ? beside : open).matrix.setWindow(window, false);
+    const { queries, keys } = pane.lengths;
+    for (const other of this.all)
+      if (other !== pane && other.lengths.queries === queries && other.lengths.keys === keys)
+        other.matrix.setWindow(window, false);
     const w = open.matrix.window;
     const kept = open.matrix.zoomed ? [w.q0, w.q1, w.k0, w.k1] : null;
     this.windowShown = JSON.stringify(kept);
@@ -123,25 +156,30 @@ export class Panes {
     this.windowShown = text;
     const { queries, keys } = this.shape;
     const [q0, q1, k0, k1] = window ?? [0, queries, 0, keys];
-    if (q1 <= queries && k1 <= keys) this.open.matrix.setWindow({ q0, q1, k0, k1 }, false);
+    if (q1 > queries || k1 > keys) return;
+    for (const pane of this.all)
+      if (pane.lengths.queries === queries && pane.lengths.keys === keys)
+        pane.matrix.setWindow({ q0, q1, k0, k1 }, false);
   }
 
   /** Shows the panes that a drawing needs; of a picture none but its weights. */
   arrange(picture: boolean): void {
-    const { beside } = this;
+    const shown = this.all;
     this.open.matrix.el.classList.toggle("iw-att-away", picture);
-    for (const pane of this.others.values()) pane.el.hidden = pane !== beside || picture;
-    this.el.classList.toggle("iw-att-two", beside !== null && !picture);
+    for (const pane of this.others.values()) pane.el.hidden = !shown.includes(pane) || picture;
+    this.el.classList.toggle("iw-att-two", shown.length > 1 && !picture);
   }
 
   resize(room: number, picture: boolean): void {
-    const split = this.beside !== null && !picture && room >= TWO;
-    this.el.classList.toggle("iw-att-side-by-side", split);
-    for (const pane of this.all) pane.resize(split ? (room - GAP) / 2 : room);
+    const count = picture ? 1 : this.all.length;
+    const across = room >= THREE ? count : room >= TWO ? Math.min(2, count) : 1;
+    this.el.style.setProperty("--iw-across", String(across));
+    for (const pane of this.all) pane.resize((room - GAP * (across - 1)) / across);
   }
 
-  /** Largest magnitude among the tiles in sight. */
+  /** Largest magnitude among the tiles in sight, differences left out. */
   get top(): number {
-    return Math.max(0, ...this.all.map((pane) => pane.data.top));
+    const weights = this.all.filter((pane) => pane !== this.contrast);
+    return Math.max(0, ...weights.map((pane) => pane.data.top));
   }
 }

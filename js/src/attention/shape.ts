@@ -39,6 +39,8 @@ export interface Shape extends Lengths {
   readonly quick_scores: boolean;
   /** A reader's own score of each head. */
   readonly given: { readonly name: string; readonly values: readonly number[] } | null;
+  /** The site of what a head writes: `z`, or `cross_z` in cross-attention. */
+  readonly site: string;
   /** Whether weights can be multiplied by the norm of what is written. */
   readonly by_value: boolean;
   /** Whether there are q and k to multiply. */
@@ -132,7 +134,7 @@ export function ablated(
 ): Set<number> {
   const found = new Set<number>();
   for (const item of interventions) {
-    if (item.kind !== "ablate" || item.site !== "z" || item.on === false) continue;
+    if (item.kind !== "ablate" || item.site !== shape.site || item.on === false) continue;
     if (item.unit != null || item.position != null) continue;
     const heads = item.head == null ? Array.from({ length: shape.heads }, (_, i) => i) : item.head;
     for (const head of Array.isArray(heads) ? heads : [heads]) {

@@ -13,19 +13,11 @@ import { Panes } from "../attention/panes.js";
 import { Picture } from "../attention/picture.js";
 import { Product } from "../attention/product.js";
 import { PromptText } from "../attention/prompt.js";
-import {
-  ablated,
-  headOf,
-  idOf,
-  nameOf,
-  pooledText,
-  queryTokens,
-  type Shape,
-  spoken,
-} from "../attention/shape.js";
+import { Readout } from "../attention/readout.js";
+import { ablated, headOf, idOf, nameOf, pooledText, type Shape } from "../attention/shape.js";
 import { Thumbs } from "../attention/thumbs.js";
 import { button } from "../core/controls.js";
-import { h, num, signed, visible } from "../core/dom.js";
+import { h, visible } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
 import { defineView, type View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
@@ -51,7 +43,7 @@ class AttentionView {
   private readonly zoomBar: HTMLElement;
   private readonly poolNote = h("span", { class: "iw-att-note" });
   private readonly source = h("span");
-  private readonly readout = h("div", { class: "iw-att-readout" });
+  private readonly readout: Readout;
   private readonly legend = h("div", { class: "iw-att-legend" });
   private hovered: Spot = NOWHERE;
   private token: number | null = null;
@@ -61,7 +53,7 @@ class AttentionView {
   private scoresAsked = "";
   private placeShown = "";
   private scaleName = "";
-  private tipped = false;
+  private contrastName = "";
 
   constructor(private readonly view: View) {
     this.shape = view.spec as unknown as Shape;
@@ -89,6 +81,7 @@ class AttentionView {
       thumb: (id) => this.thumbs.get(id),
       hidden: (id) => this.hidden(id),
     });
+    this.readout = new Readout(this.panes, this.tip, (id) => this.hidden(id));
     this.product = new Product(view, () => view.update({ pair: null }));
     this.picture = new Picture(
       {
@@ -133,7 +126,7 @@ class AttentionView {
           { class: "iw-att-one" },
           this.panes.el,
           this.picture.el,
-          this.readout,
+          this.readout.el,
           this.product.el,
         ),
       ),
@@ -180,6 +173,11 @@ class AttentionView {
   /** Whether queries and keys are different texts; the strip then shows the keys. */
   private get cross(): boolean {
     return this.shape.query_tokens !== null;
+  }
+
+  /** What a head is called, by the kind of attention. */
+  private get head(): string {
+    return this.cross ? "Cross-attention head" : "Head";
   }
 
   private get pinned(): number | null {
@@ -230,8 +228,8 @@ class AttentionView {
     const gone = ablated(this.shape, view.spec.interventions).has(id);
     view.guard(() =>
       view.intervene(
-        { kind: "ablate", site: "z", layer, head, method: "zero" },
-        gone ? `Head ${name} restored` : `Head ${name} ablated`,
+        { kind: "ablate", site: this.shape.site, layer, head, method: "zero" },
+        gone ? `${this.head} ${name} restored` : `${this.head} ${name} ablated`,
       ),
     )();
   }
@@ -321,7 +319,12 @@ class AttentionView {
 
   private arrived(what: "tile" | "row"): void {
     if (what === "tile") for (const pane of this.panes.all) pane.matrix.draw();
-    if (what === "tile" && this.topOf() > this.colouring.scale.high * 1.001) this.recolour();
+    const { contrast, contrastColours } = this.panes;
+    const wider =
+      this.topOf() > this.colouring.scale.high * 1.001 ||
+      (contrast?.data.top ?? 0) > contrastColours.scale.high * 1.001 ||
+      (contrast?.data.top && !this.contrastName);
+    if (what === "tile" && wider) this.recolour();
     this.highlight();
   }
 
@@ -341,6 +344,7 @@ class AttentionView {
     const label = change ? `${what}, current − base` : what;
     this.legend.replaceChildren(
       scaleLegend(this.colouring.map, this.colouring.scale, label, this.maskNote()),
+      this.contrastLegend(what) ?? "",
     );
     const longest = Math.max(this.shape.queries, this.shape.keys);
     this.zoomBar.hidden = this.pane.drawsLines || this.drawsPicture || longest < 24;
@@ -349,9 +353,23 @@ class AttentionView {
       mask: maskColour(palette),
       focus: palette.accent,
     };
-    for (const pane of this.panes.all) pane.recolour(this.scaleName, colours);
+    for (const pane of this.panes.all) {
+      const name = pane === this.panes.contrast ? this.contrastName : "";
+      pane.recolour(`${this.scaleName}:${name}`, colours);
+    }
     this.showPool();
     this.highlight();
+  }
+
+  /** The scale of the difference, symmetric about zero, with what it is of. */
+  private contrastLegend(what: string): HTMLElement | null {
+    const { contrast, contrastColours: colours, otherId, comparesPrompt } = this.panes;
+    if (!contrast || this.drawsPicture) return null;
+    const { palette, state } = this.view;
+    this.contrastName = colours.set(state.scale ?? "linear", palette, contrast.data.top || 1, true);
+    const names = [this.id, otherId ?? this.id].map((id) => nameOf(this.shape, id));
+    const of = comparesPrompt ? "this − the other prompt" : names.join(" − ");
+    return scaleLegend(colours.map, colours.scale, `difference of ${what}, ${of}`, "");
   }
 
   private maskNote(): string {
@@ -366,12 +384,18 @@ class AttentionView {
     this.title(this.pane, id, is, comparesPrompt ? "this prompt" : "");
     if (beside && comparesPrompt) this.title(beside, id, is, "the other prompt");
     else if (beside && otherId !== null) this.title(beside, otherId, gone.has(otherId), "beside");
+    const { contrast } = this.panes;
+    if (contrast) {
+      const than = comparesPrompt ? ["this prompt", "the other"] : [name, nameOf(shape, otherId!)];
+      const title = h("span", {}, `Difference, ${than.join(" − ")}`);
+      contrast.title.replaceChildren(title);
+    }
     this.ablate.textContent = is ? `Restore head ${name}` : `Ablate head ${name}`;
     this.ablate.hidden = !view.spec.can_ablate || !view.spec.live;
     this.ablate.setAttribute("aria-pressed", String(is));
     this.ablate.title = is
       ? "Run the model with this head again"
-      : "Set this head's output z to zero and run everything again";
+      : `Set this head's output ${shape.site} to zero and run everything again`;
   }
 
   private title(pane: Pane, id: number, gone: boolean, which: string): void {
@@ -430,26 +454,8 @@ class AttentionView {
   }
 
   private readOut(spot: Spot, pane: Pane): void {
-    const { row, column } = spot;
-    const plain = this.token !== null || row === null || column === null;
-    if (plain || this.pane.drawsLines || this.drawsPicture) {
-      this.readout.textContent = "";
-      if (this.tipped) this.tip.leave();
-      this.tipped = false;
-      return;
-    }
-    this.tipped = true;
-    const { lengths, data } = pane;
-    this.readout.textContent = pane.said(row, column, true);
-    const value = data.value(row, column);
-    const text = value === undefined ? "…" : data.signed ? signed(value) : num(value);
-    const future = data.mask.causal && column > row;
-    const id = this.panes.idOf(pane, this.id);
-    const title = this.hidden(id) ? "hidden" : future ? "a future token: masked" : text;
-    this.tip.show(this.pointer.x, this.pointer.y, title, [
-      ["query", spoken(queryTokens(lengths), row)],
-      ["key", spoken(lengths.tokens, column)],
-    ]);
+    if (this.token !== null || this.pane.drawsLines || this.drawsPicture) this.readout.clear();
+    else this.readout.show(spot, pane, this.id, this.shape, this.pointer);
   }
 
   private thumbPixels(id: number): ImageData | null {
