@@ -221,6 +221,7 @@ def example_inputs(root: nn.Module, positions: int = POSITIONS) -> dict[str, Any
     vision = getattr(config, "vision_config", config)
     both = text is not config and vision is not config
     inputs: dict[str, Any] = {}
+    positions = int(getattr(root, "prompt_length", positions))  # models made for one length
     if main == "input_ids" or both:
         # From 1: many tokenizers pad with 0, and padding without a mask draws a warning.
         ids = (1 + torch.arange(positions)) % max(int(getattr(text, "vocab_size", positions)), 1)
