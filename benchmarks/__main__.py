@@ -1,5 +1,6 @@
 """Run all benchmarks, or those whose names are given: ``python -m benchmarks capture circuits``.
 
+``views`` stands for all that is about views: scale beside other tools, sizes, seconds, frames.
 ``python -m benchmarks soak --minutes 40`` plays longer.
 """
 
@@ -15,15 +16,22 @@ import torch
 from benchmarks.table import Row, show, write
 
 HERE = Path(__file__).parent
+GROUPS = {
+    "views": (
+        *("attention_view", "heatmap_view", "lens_view", "tokens_view", "circuit_view"),
+        *("bundles", "twin", "click", "updates"),
+    )
+}
 
 
 def main(chosen: list[str], minutes: float | None) -> None:
     torch.set_num_threads(1)
     names = [m.name for m in pkgutil.iter_modules([str(HERE)]) if m.name.startswith("bench_")]
+    wanted = {part for name in chosen for part in GROUPS.get(name, (name,))}
     rows: list[Row] = []
     print(f"{'name':<46} {'ours':>10} {'reference':>10} {'ratio':>9}")
     for name in names:
-        if chosen and name.removeprefix("bench_") not in chosen:
+        if wanted and name.removeprefix("bench_") not in wanted:
             continue
         try:
             module = importlib.import_module(f"benchmarks.{name}")

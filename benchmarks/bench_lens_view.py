@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.browser import browser, seconds_to_paint
+from benchmarks.browser import browser, paint
+from benchmarks.peers import CANVAS_PAINTED
 from benchmarks.table import Row
 
 LAYERS, TOKENS, K, VOCABULARY = 80, 512, 10, 128_000
@@ -82,7 +83,7 @@ def run() -> Iterator[Row]:
     with browser() as chromium, tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "lens.html"
         page.write_text(view.to_html())
-        painted = seconds_to_paint(chromium, page)
+        painted = paint(chromium, page, CANVAS_PAINTED)
     view.close()
     if painted is not None:
-        yield Row(f"{label}: page open to painted", painted, None, "s", "-", "1 s")
+        yield Row(f"{label}: page open to painted", painted["seconds"], None, "s", "-", "1 s")

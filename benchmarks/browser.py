@@ -1,26 +1,14 @@
-"""Seconds from navigation to the first painted canvas, in headless Chromium without a network."""
+"""Headless Chromium without a network: when a page is painted and what it holds then."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PAINTED = """() => {
-  for (const canvas of document.querySelectorAll('canvas')) {
-    if (canvas.width < 8 || canvas.height < 8) continue;
-    const context = canvas.getContext('2d');
-    if (!context) continue;
-    const width = Math.min(64, canvas.width), height = Math.min(64, canvas.height);
-    const { data } = context.getImageData(0, 0, width, height);
-    for (let i = 4; i < data.length; i += 4)
-      if (data[i + 3] && (data[i] !== data[0] || data[i + 1] !== data[1])) return true;
-  }
-  return false;
-}"""
 # The libraries' WebGL shaders are compiled in software here; hiding WebGL shows their faster path.
 NO_WEBGL = """for (const C of [HTMLCanvasElement, OffscreenCanvas]) {
   const get = C.prototype.getContext;
@@ -55,16 +43,35 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-def seconds_to_paint(chromium: Any, page: Path, limit: float = 60) -> float | None:
-    """None when nothing is painted within ``limit`` seconds, or the page crashes."""
+def paint(
+    chromium: Any,
+    page: Path,
+    ready: str,
+    scripts: Mapping[str, Path] | None = None,
+    limit: float = 60,
+) -> dict[str, float] | None:
+    """Seconds from navigation until ``ready`` holds, and the megabytes of the heap then.
+
+    None when that takes longer than ``limit`` seconds, or the page crashes. Requests for
+    ``scripts``, by file name, are answered from disk, all others fail.
+    """
     from playwright.sync_api import Error
 
-    context = chromium.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    def answer(route: Any) -> None:
+        name = route.request.url.rsplit("/", 1)[-1].split("?")[0]
+        path = (scripts or {}).get(name if name.endswith(".js") else f"{name}.js")
+        if path is None:
+            return route.abort()
+        headers = {"Access-Control-Allow-Origin": "*"}
+        return route.fulfill(path=str(path), content_type="text/javascript", headers=headers)
+
+    context = chromium.new_context(viewport={"width": 1200, "height": 900})
+    context.route(lambda url: url.startswith("http"), answer)
     try:
         tab = context.new_page()
         tab.add_init_script(NO_WEBGL)
         tab.add_init_script(
-            f"""(() => {{ const ready = {PAINTED}; const tick = () => {{
+            f"""(() => {{ const ready = {ready}; const tick = () => {{
               let ok = false; try {{ ok = document.body && ready(); }} catch {{}}
               if (!ok) return requestAnimationFrame(tick);
               requestAnimationFrame(() => {{ window.painted = performance.now(); }}); }};
@@ -72,8 +79,16 @@ def seconds_to_paint(chromium: Any, page: Path, limit: float = 60) -> float | No
         )
         tab.goto(page.as_uri(), timeout=limit * 1000, wait_until="commit")
         tab.wait_for_function("window.painted > 0", timeout=limit * 1000)
-        return float(tab.evaluate("window.painted")) / 1000
+        return {"seconds": tab.evaluate("window.painted") / 1000, "heap": heap(tab)}
     except Error:
         return None
     finally:
         context.close()
+
+
+def heap(tab: Any) -> float:
+    """Megabytes of a page's JavaScript heap after a garbage collection, array buffers included."""
+    tools = tab.context.new_cdp_session(tab)
+    tools.send("HeapProfiler.collectGarbage")
+    usage = tools.send("Runtime.getHeapUsage")
+    return float(usage["usedSize"] + usage.get("backingStorageSize", 0)) / 1e6

@@ -35,6 +35,9 @@ from interp_widgets.views.wire import Array
 FIRST_CELLS = 1_200_000
 """Cells of thumbnails in the first paint, a byte each; more come layer by layer."""
 
+FIRST_SCORED = 250_000
+"""Weights up to which scores of heads travel with the first paint: some milliseconds of work."""
+
 EXPORT_BYTES = 1_500_000
 """Tiles in an exported page; where all heads do not fit, only the open one is exact."""
 
@@ -194,7 +197,8 @@ class AttentionView(View, bundle="attention"):
         if not self._lazy:
             layers = [self._overview({"layer": layer}) for layer in result.layers]
             arrays["thumbs"] = Array(coded(torch.stack(layers)), "uint8")
-            if not self.changed or self.known_base is not None:
+            weights = result.n_layers * result.n_heads * math.prod(size(result))
+            if weights <= FIRST_SCORED and (not self.changed or self.known_base is not None):
                 arrays["scores"] = self._scores("current")
         tile = self._open_tile(result)
         return {**arrays, "tiles": [{"payload": tile, **self.on_tile(tile)}]} if tile else arrays
