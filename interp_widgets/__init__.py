@@ -56,6 +56,7 @@ _PUBLIC = {
     "to_html": "interp_widgets.views.page",
 }
 _MODULES = {
+    "claims": "interp_widgets.methods.claims",
     "cdt": "interp_widgets.methods.cdt",
     "circuits": "interp_widgets.methods.circuits",
     "demo": "interp_widgets.demo",  # a module that can be called

@@ -178,25 +178,21 @@ class JudgementResult(Result):
         ]
         return "; ".join([*lines, self.meta["note"]])
 
-    def view(self, part: str = "completeness", **state: Any) -> Any:
-        """Open a part of the report as a live view: ``"completeness"`` or ``"minimality"``.
+    def view(self, part: str = "all", **state: Any) -> Any:
+        """Open the report as a view, or a part of it in the view of its kind.
+
+        Parameters
+        ----------
+        part
+            ``"all"`` (default) or ``"faithfulness"``: the report. ``"completeness"``: each set in a
+            scatter that can be brushed. ``"minimality"``: nodes by sets as a heatmap.
 
         Raises
         ------
         ValueError
             For another part.
         """
-        if part not in PARTS:
-            raise ValueError(f"part is one of {', '.join(PARTS)}, not {part!r}")
-        shown = getattr(self, part)
-        return VIEWS.get(shown.kind)(shown, **state)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        """Show the table with the figure below."""
-        del include, exclude
-        import base64
-
-        picture = base64.b64encode(self.figure().png()).decode()
-        table = self.frame().to_html(index=False, na_rep="", float_format=lambda x: f"{x:.3g}")
-        image = f'<img alt="Tests of a circuit" src="data:image/png;base64,{picture}">'
-        return {"text/plain": self.text(), "text/html": f"<div>{table}</div>{image}"}
+        if part in PARTS:
+            shown = getattr(self, part)
+            return VIEWS.get(shown.kind)(shown, **state)
+        return VIEWS.get(self.kind)(self, part=part, **state)

@@ -37,8 +37,30 @@ def results(session) -> dict:
         "token_table": iw.weights.decode(session, layers=[0, 1]),
         "attribution_graph": circuit.to_attribution_graph(),
         "scatter": iw.scatter(attn, mlp),
+        "claims": claim(session).card(),
+        "judgement": iw.circuits.judge(
+            session,
+            iw.circuits.known("demo-ioi"),
+            clean,
+            corrupted,
+            random_circuits=3,
+            random_sets=2,
+            greedy=1,
+            edges_tested=0,
+        ),
         "mediation": iw.mediation(clean, corrupted, "heads"),
     }
+
+
+def claim(session):
+    """A claim that was not tested yet, so that its controls are there."""
+    pairs = iw.tasks.generate("ioi", 24, session.tokenizer, seed=2)
+    prompts = [session.prompt(p.clean, answer=p.answer, foil=p.foil) for p in pairs]
+    seen, sealed = iw.claims.split(prompts, name="IOI")
+    prediction = iw.claims.Prediction("logit_difference", "drops", 0.5, on=sealed)
+    parts = iw.claims.Parts(["3.0", "3.2"])
+    with session.interventions.set_aside():
+        return iw.claims.register(session, "3.0 and 3.2 answer", parts, prediction, seen, floor=0.5)
 
 
 def open_all(session) -> dict:

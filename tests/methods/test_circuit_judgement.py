@@ -136,11 +136,13 @@ def test_a_report_is_saved_drawn_and_made_again(session, pairs, tmp_path):
     assert again.faithfulness == report.faithfulness
     twice = again.rerun()
     np.testing.assert_allclose(twice.numpy("random"), report.numpy("random"), atol=1e-5)
-    shown = report._repr_mimebundle_()
-    assert "<script>" not in shown["text/html"]
-    assert "image/png" in shown["text/html"]
-    views = [report.view(), report.view("minimality")]
-    assert [type(view).__name__ for view in views] == ["ScatterView", "HeatmapView"]
+    data, _ = report._repr_mimebundle_()
+    assert "text/html" not in data
+    assert "image/png" in data
+    views = [report.view(part) for part in ("all", "completeness", "minimality")]
+    names = ["JudgementView", "ScatterView", "HeatmapView"]
+    assert [type(view).__name__ for view in views] == names
+    assert len(views[0].spec["findings"]) == len(report.frame())
     for view in views:
         view.close()
     assert "superfluous" in report.text()
