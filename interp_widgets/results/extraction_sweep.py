@@ -130,24 +130,25 @@ class ExtractionSweep(Result):
         """Return ``"accuracy"`` or ``"kl"`` against size reduction, a mean over repeats a point."""
         if quantity not in ("accuracy", "kl"):
             raise ValueError(f"quantity is accuracy or kl, not {quantity!r}")
-        names = {"accuracy": "accuracy", "kl": "KL divergence (nats)"}
+        names = {
+            "accuracy": ("Accuracy", "share of prompts answered rightly"),
+            "kl": ("KL divergence", "nats"),
+        }
         x = self.size_reduction.mean(1)
         y = self.numpy(quantity).mean(1)
-        cell = np.stack(np.meshgrid(*map(np.arange, x.shape), indexing="ij"), -1).reshape(-1, 2)
+        title, unit = names[quantity]
+        circuits = [f"{name}, {t:.2g} nats" for name in self.settings for t in self.thresholds]
         meta = {
-            "dims": ["setting", "threshold"],
-            "labels": {
-                "setting": self.settings,
-                "threshold": [f"{t:.3g}" for t in self.thresholds],
-            },
+            "dims": ["circuit"],
+            "labels": {"circuit": circuits},
             "x": {"title": "Size reduction", "quantity": "share of weights that is gone"},
-            "y": {"title": names[quantity], "quantity": names[quantity]},
-            "title": f"{self.title}: {names[quantity]} against size reduction",
+            "y": {"title": title, "quantity": unit},
+            "title": f"{self.title}: {title} against size reduction",
         }
         arrays = {
             "x": x.reshape(-1).astype(np.float32),
             "y": y.reshape(-1).astype(np.float32),
-            "cell": cell.astype(np.int64),
+            "cell": np.arange(x.size, dtype=np.int64)[:, None],
         }
         return ScatterResult(arrays, meta)
 
@@ -226,5 +227,7 @@ class ExtractionSweep(Result):
         """
         if part not in PARTS:
             raise ValueError(f"part is one of {', '.join(PARTS)}, not {part!r}")
+        if part != "heads":
+            state.setdefault("identity", False)
         result: Result = self.stays if part == "heads" else self.points(part)
         return VIEWS.get(result.kind)(result, **state)

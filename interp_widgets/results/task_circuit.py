@@ -149,7 +149,10 @@ class TaskCircuit(Result):
 
     @property
     def graph(self) -> CircuitResult:
-        """The nodes kept with all edges between them, a score of ``delta_kl`` of the writer each.
+        """The nodes kept with all edges between them.
+
+        An edge's score is ``delta_kl`` of that of its ends which matters less; the embeddings, the
+        logits and MLPs that were not tried have none of their own.
 
         Raises
         ------
@@ -165,13 +168,17 @@ class TaskCircuit(Result):
         rows = np.array([node.component in there for node in empty.forward])
         columns = np.array([node.component in there for node in empty.backward])
         chosen = empty.real_edge_mask & rows[:, None] & columns
-        lost = dict(zip(self.meta["nodes"], self.numpy("delta_kl"), strict=True))
-        own = np.array([lost.get(node.component, 0.0) for node in empty.forward])
-        scores = np.where(empty.real_edge_mask, own[:, None], 0)
+        lost = dict(zip(self.meta["nodes"], self.numpy("delta_kl").tolist(), strict=True))
+        most = max((abs(lost[name]) for name in self.kept), default=0.0) or 1.0
+        writers, readers = (
+            np.array([abs(lost.get(node.component, most)) for node in nodes])
+            for nodes in (empty.forward, empty.backward)
+        )
+        scores = np.where(chosen, np.minimum(writers[:, None], readers), 0)
         return CircuitResult.from_graph(
             empty.with_scores(scores).with_edges(chosen),
             title=f"{self.title}: what is left",
-            metric="KL divergence without the writer (nats)",
+            metric="KL added without an end of the edge (nats)",
             ablation=self.meta["ablation"],
             level="node",
             size=int(chosen.sum()),

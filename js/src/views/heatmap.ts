@@ -7,6 +7,9 @@ export default defineView(
   "heatmap",
   (view) => {
     new Board(view, numbers);
+    const say = () => view.note(view.spec.note ?? "", "info", undefined, "result");
+    view.onSpec(say);
+    say();
   },
   {
     modes: true,
