@@ -71,20 +71,31 @@ def draw(
     groups = result.groups(pins or [])
     n_rows, n_cols = result.arrays["ids"].shape[:2]
     row, col = cell if cell is not None else (n_rows - 1, n_cols - 1)
-    height = n_rows * style.small / 72 * 1.75 + 0.95
-    figure = new_figure(style, height + (1.6 if groups else 0))
+    pitch, around = style.small / 72 * 1.75, 0.95
+    below_it = 1.6 if groups else 0.0
+    layers = _layers(n_rows, int((style.venue.height - around - below_it) / pitch), row)
+    height = len(layers) * pitch + around
+    figure = new_figure(style, height + below_it)
     if groups:
-        ratio = {"height_ratios": [height, 1.6]}
+        ratio = {"height_ratios": [height, below_it]}
         ax, below = figure.subplots(2, 1, gridspec_kw=ratio)
         _course(below, result, style, groups, over, row, col, axis)
     else:
         ax = figure.add_subplot()
     where = positions or _readable(style, n_cols, col if cell is not None else n_cols - 1)
-    _grid(ax, result, style, notes, color, where)
+    _grid(ax, result, style, notes, color, where, layers)
     if groups and cell is not None:
-        at = [(n_rows - 1 - row, col - range(n_cols)[where][0])]
+        at = [(len(layers) - 1 - layers.index(row), col - range(n_cols)[where][0])]
         frame_cells(ax, [(r, c) for r, c in at if 0 <= c < len(range(n_cols)[where])])
     return figure
+
+
+def _layers(count: int, room: int, chosen: int) -> list[int]:
+    """Return the layers that fit on the page: all, or evenly spaced ones with both ends."""
+    if count <= room:
+        return list(range(count))
+    step = -(-(count - 1) // max(room - 2, 1))
+    return sorted({*range(0, count, step), count - 1, chosen})
 
 
 def _readable(style: Style, count: int, chosen: int) -> slice:
@@ -95,7 +106,13 @@ def _readable(style: Style, count: int, chosen: int) -> slice:
 
 
 def _grid(
-    ax: Axes, result: LensResult, style: Style, notes: list[str], color: str, where: slice
+    ax: Axes,
+    result: LensResult,
+    style: Style,
+    notes: list[str],
+    color: str,
+    where: slice,
+    layers: list[int],
 ) -> None:
     limit = 8
     changed = result.arrays.get("difference")
@@ -107,7 +124,10 @@ def _grid(
     shown = range(ids.shape[1])[where]
     if len(shown) < ids.shape[1]:
         notes.append(f"Positions {shown[0]} to {shown[-1]} of {ids.shape[1]}")
-    ids, cells = ids[::-1, where], cells[::-1, where].astype(np.float64)
+    if len(layers) < len(ids):
+        notes.append(f"{len(layers)} of {len(ids)} layers, evenly spaced")
+    top = layers[::-1]
+    ids, cells = ids[top, where], cells[top, where].astype(np.float64)
     signed = color == "logit_difference" or changed is not None
     share = color in {"probability", "answer_prob"} and not signed
     vlim = (0.0, 1.0) if share else limits(cells, signed=signed)
@@ -118,7 +138,7 @@ def _grid(
         style,
         signed=signed,
         vlim=vlim,
-        rows=result.layers[::-1],
+        rows=[result.layers[i] for i in top],
         cols=[names[i] for i in shown],
         marks="corner",
         notes=notes,

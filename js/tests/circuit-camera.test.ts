@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { CLOSEST, hold, reveal, whole, zoomAt } from "../src/circuit/camera.js";
+import { CLOSEST, enlarged, hold, reveal, whole, zoomAt } from "../src/circuit/camera.js";
 
 const world = { width: 800, height: 600 };
 const screen = { width: 400, height: 400 };
@@ -9,6 +9,12 @@ describe("pan and zoom", () => {
   it("fits the whole graph and does not enlarge a small one", () => {
     expect(whole(world, screen)).toEqual({ scale: 0.5, x: 0, y: 50 });
     expect(whole({ width: 100, height: 80 }, screen)).toEqual({ scale: 1, x: 150, y: 160 });
+    expect(whole({ width: 200, height: 80 }, screen, enlarged(1500))).toEqual({
+      scale: 1.5,
+      x: 50,
+      y: 140,
+    });
+    expect([enlarged(700), enlarged(4000)]).toEqual([1, 2]);
   });
 
   it("keeps the point under the pointer where it is", () => {

@@ -13,6 +13,7 @@ from interp_widgets.figures.labels import token_label, token_labels
 from interp_widgets.figures.screen import Words
 from interp_widgets.figures.style import VENUES, luminance, style_for
 from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.lens import LensResult
 from interp_widgets.results.tokens import TokensResult
 
 KINDS = ["array", "attention", "lens", "tokens", "circuit", "concepts", "modules"]
@@ -207,7 +208,9 @@ def test_luminance_is_that_of_wcag():
 
 
 def test_an_option_that_a_figure_does_not_have_is_refused_with_those_it_has(results):
-    with pytest.raises(TypeError, match=r"'lens' has no option 'colour'; its options are: .*positions"):
+    with pytest.raises(
+        TypeError, match=r"'lens' has no option 'colour'; its options are: .*positions"
+    ):
         results["lens"].figure(colour="red")
 
 
@@ -223,3 +226,32 @@ def test_small_multiples_stand_in_the_order_of_given_scores(results):
         attention.figure(scores=scores.T)
     with pytest.raises(ValueError, match="needs scores"):
         attention.figure(sort="given")
+
+
+def test_a_lens_of_eighty_layers_is_thinned_to_what_a_page_can_show():
+    rng = np.random.default_rng(0)
+    shape = (81, 6, 3)
+    lens = LensResult(
+        {
+            "ids": rng.integers(0, 6, shape),
+            "probs": np.sort(rng.random(shape))[..., ::-1].copy(),
+            "entropy": rng.random(shape[:2]),
+        },
+        {
+            "tokens": list("abcdef"),
+            "strings": {str(i): f"word{i}" for i in range(6)},
+            "layers": ["embed", *map(str, range(80))],
+        },
+    )
+    figure = lens.figure("icml", "text")
+    names = [t.get_text() for t in figure.mpl.axes[0].get_yticklabels()]
+    assert (names[0], names[-1]) == ("79", "embed")
+    steps = np.diff([int(n) for n in names[1:-1]])
+    assert len(set(steps.tolist())) == 1
+    assert re.search(rf"{len(names)} of 81 layers, evenly spaced", figure.caption)
+    height = figure.mpl.get_size_inches()[1]
+    assert height <= style_for("icml", "text").venue.height
+    assert height / len(names) * 72 >= 6 * 1.5
+    assert "of 81 layers" not in lens.figure().caption, "the screen has room for all"
+    pinned = lens.figure("icml", "text", pins=["word1"], cell=(33, 2))
+    assert "32" in [t.get_text() for t in pinned.mpl.axes[0].get_yticklabels()]

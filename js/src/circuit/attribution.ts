@@ -138,14 +138,14 @@ export class AttributionView extends Board {
       const kept = prune(links, this.influence, this.share, nodes, edges, own);
       this.wanted = { key, edges: kept };
     }
-    const full = document.fullscreenElement === view.el;
+    const { most, height: room } = this.room;
     const logits = graph.nodes.map((_, i) => i).filter((i) => fixed(graph.nodes[i] as GraphNode));
     return {
       wanted: this.wanted.edges,
       connected: false,
       kind: this.kind,
-      width: this.width,
-      height: full ? innerHeight - 220 : 520,
+      width: this.width / most,
+      height: room ? room / most : 520,
       also: this.kind === "classes" ? [] : [...own, ...logits],
       groups,
       positions: arrangement.positions,

@@ -1,5 +1,6 @@
 // What the views of circuits and of attribution graphs share: the picture, pointing, the keyboard,
 // and arranging. A view says what is drawn (`options`), how, and what a press does.
+
 import { button, toggle } from "../core/controls.js";
 import { h, num, plural, signed } from "../core/dom.js";
 import { Tooltip } from "../core/tooltip.js";
@@ -7,6 +8,7 @@ import type { View } from "../core/view.js";
 import { Arrangement } from "./arrange.js";
 import { ArrangeBar } from "./arrangebar.js";
 import { Axes } from "./axes.js";
+import { enlarged } from "./camera.js";
 import type { Look } from "./draw.js";
 import { groupId } from "./fold.js";
 import type { GraphNode, Links } from "./graph.js";
@@ -141,6 +143,12 @@ export abstract class Board implements BoardKeys {
 
   // Drawing.
 
+  /** In full screen how many times the picture is enlarged, and its height; else once and 0. */
+  protected get room(): { most: number; height: number } {
+    if (!this.view.full) return { most: 1, height: 0 };
+    return { most: enlarged(this.width), height: innerHeight - 175 };
+  }
+
   refresh(moving: boolean): void {
     const { scene, stage, arrangement } = this;
     const options = this.options();
@@ -165,7 +173,9 @@ export abstract class Board implements BoardKeys {
     });
     this.nodes.under.replaceChildren(...boxes);
     this.height = options.height;
-    stage.resize(this.width, Math.min(options.height, scene.layout.height));
+    const { most } = this.room;
+    const height = Math.min(options.height, scene.layout.height) * most;
+    stage.resize(this.width, this.room.height ? Math.min(height, this.room.height) : height, most);
     stage.show(scene, moving);
     this.bar.show(this.groupUnder(this.focused));
     this.drew();

@@ -9,9 +9,9 @@ export interface Size {
   height: number;
 }
 
-/** Shows the whole world, centred, never enlarged beyond its natural size. */
-export function whole(world: Size, screen: Size): Viewport {
-  const scale = Math.min(1, screen.width / world.width, screen.height / world.height);
+/** Shows the whole world, centred, enlarged no more than `most` times. */
+export function whole(world: Size, screen: Size, most = 1): Viewport {
+  const scale = Math.min(most, screen.width / world.width, screen.height / world.height);
   return {
     scale,
     x: (screen.width - world.width * scale) / 2,
@@ -27,11 +27,17 @@ export function zoomAt(
   py: number,
   world: Size,
   screen: Size,
+  most = 1,
 ): Viewport {
-  const least = whole(world, screen).scale;
+  const least = whole(world, screen, most).scale;
   const scale = Math.min(CLOSEST, Math.max(least, view.scale * factor));
   const by = scale / view.scale;
   return hold({ scale, x: px - (px - view.x) * by, y: py - (py - view.y) * by }, world, screen);
+}
+
+/** How many times a picture is enlarged in full screen, so that a room can read it. */
+export function enlarged(width: number): number {
+  return Math.min(2, Math.max(1, width / 1000));
 }
 
 /** Keeps the world in sight: centred where it is smaller than the screen, else without a gap. */

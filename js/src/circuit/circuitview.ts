@@ -179,7 +179,7 @@ export class CircuitView extends Board {
     const { view, scene, arrangement } = this;
     if (this.mode !== view.mode) this.retake();
     const height = naturalHeight(this.graph.layers);
-    const full = document.fullscreenElement === view.el;
+    const { most, height: room } = this.room;
     const { links } = scene;
     const missed = this.reference?.missedNodes(scene) ?? [];
     const drawn = new Set(Array.from({ length: Math.min(this.size, links.length) }, (_, i) => i));
@@ -193,8 +193,8 @@ export class CircuitView extends Board {
       wanted: this.size,
       connected: this.connected,
       kind: this.kind,
-      width: this.width,
-      height: full ? Math.max(height, innerHeight - 220) : height,
+      width: this.width / most,
+      height: room ? Math.max(height, room / most) : height,
       also: [...this.ablated(), ...missed, ...pins, ...members, ...ends],
       groups: arrangement.groups,
       positions: arrangement.positions,

@@ -18,6 +18,8 @@ export class Stage {
   readonly bitmap = new Bitmap((view) => this.arrived(view));
   view: Viewport = { scale: 1, x: 0, y: 0 };
   screen: Size = { width: 1, height: 1 };
+  /** How many times the picture may be enlarged to fit: once, more in full screen. */
+  private most = 1;
   scene: Scene | undefined;
   paint: Paint = {
     positive: "#d55e00",
@@ -59,23 +61,25 @@ export class Stage {
   show(scene: Scene, moving = false): void {
     this.scene = scene;
     this.axes.show(scene.layout);
-    if (this.fitted) this.view = whole(this.world, this.screen);
+    if (this.fitted) this.view = whole(this.world, this.screen, this.most);
     else this.view = hold(this.view, this.world, this.screen);
     this.redraw(true, moving);
   }
 
   /** Takes the size of the element; `show` draws. */
-  resize(width: number, height: number): void {
+  resize(width: number, height: number, most = 1): void {
     this.screen = { width, height };
+    this.most = most;
+    this.el.style.setProperty("--iw-most", String(most));
     this.el.style.height = `${height}px`;
   }
 
   zoom(factor: number, px = this.screen.width / 2, py = this.screen.height / 2): void {
-    this.move(zoomAt(this.view, factor, px, py, this.world, this.screen));
+    this.move(zoomAt(this.view, factor, px, py, this.world, this.screen, this.most));
   }
 
   fit(): void {
-    this.move(whole(this.world, this.screen));
+    this.move(whole(this.world, this.screen, this.most));
   }
 
   pan(dx: number, dy: number): void {
@@ -91,7 +95,7 @@ export class Stage {
   /** Looks elsewhere. */
   move(view: Viewport): void {
     this.view = view;
-    this.fitted = Math.abs(view.scale - whole(this.world, this.screen).scale) < 1e-6;
+    this.fitted = Math.abs(view.scale - whole(this.world, this.screen, this.most).scale) < 1e-6;
     this.el.classList.toggle("iw-zoomed", !this.fitted);
     const count = this.scene?.strokes.edge.length ?? 0;
     if (count <= AT_ONCE && this.marked.length <= AT_ONCE) {

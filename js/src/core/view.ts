@@ -223,6 +223,11 @@ export class View {
     this.veil.onChange(call);
   }
 
+  /** Whether the view has the whole screen, or the whole page. */
+  get full(): boolean {
+    return document.fullscreenElement === this.el || this.el.classList.contains("iw-maximised");
+  }
+
   /** Calls back with the size of the body (or another element), now and whenever it changes. */
   onResize(call: (width: number, height: number) => unknown, of: Element = this.body): void {
     const run = this.guard(call);

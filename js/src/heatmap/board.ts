@@ -199,7 +199,7 @@ export class Board {
       this.gutter.right = EDGE.width;
     }
     const room = Math.max(60, width - this.gutter.left - this.gutter.right - 1);
-    const full = document.fullscreenElement === this.view.el;
+    const full = this.view.full;
     const most = size?.tallest ?? TALLEST;
     const tallest = full ? Math.max(200, innerHeight - 240) : most;
     const comfortable = size?.height ?? Math.max(16, Math.min(28, room / slice.nCols));
