@@ -61,6 +61,7 @@ _MODULES = {
     "circuits": "interp_widgets.methods.circuits",
     "demo": "interp_widgets.demo",  # a module that can be called
     "mediators": "interp_widgets.methods.mediation",
+    "particle": "interp_widgets.methods.particle",
     "tasks": "interp_widgets.demo.tasks",
     "weights": "interp_widgets.methods.weights",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib.collections
 import matplotlib.figure
 import numpy as np
 
@@ -43,10 +44,11 @@ def draw(
     ax.axhline(0, color="#999999", linewidth=style.line, zorder=0)
     ax.axvline(0, color="#999999", linewidth=style.line, zorder=0)
     many = ok.sum() > 400
+    _draw_links(ax, result, style, notes)
     ax.scatter(
         x[ok],
         y[ok],
-        s=6 if many else 14,
+        s=_areas(result)[ok] if "size" in result.arrays else 6 if many else 14,
         color=OKABE_ITO["blue"],
         alpha=0.5 if many else 0.75,
         linewidths=0,
@@ -64,7 +66,10 @@ def draw(
         )
         notes.append(f"{len(ringed)} points are ringed")
     ax.margins(0.08)
-    if identity and ok.any():
+    if result.is_map and "size" in result.arrays:
+        ax.set_aspect("equal", adjustable="datalim")
+        notes.append(f"Area: {result.meta.get('links', {}).get('size', 'size')}")
+    if identity and ok.any() and "size" not in result.arrays:
         low = max(ax.get_xlim()[0], ax.get_ylim()[0])
         high = min(ax.get_xlim()[1], ax.get_ylim()[1])
         if high > low:
@@ -72,15 +77,16 @@ def draw(
             ax.plot([low, high], [low, high], color="#666666", linewidth=0.8, linestyle=(0, (4, 3)))
             ax.set(xlim=span[0], ylim=span[1])
             notes.append("Dashed: y = x")
-    ax.text(
-        0.02,
-        0.98,
-        f"r = {_two(result.pearson)}, ρ = {_two(result.spearman)}, n = {int(ok.sum()):,}",
-        transform=ax.transAxes,
-        va="top",
-        fontsize=style.small,
-    )
-    notes.append("r: Pearson, ρ: Spearman correlation over the n points")
+    if not result.is_map:
+        ax.text(
+            0.02,
+            0.98,
+            f"r = {_two(result.pearson)}, ρ = {_two(result.spearman)}, n = {int(ok.sum()):,}",
+            transform=ax.transAxes,
+            va="top",
+            fontsize=style.small,
+        )
+        notes.append("r: Pearson, ρ: Spearman correlation over the n points")
     ends = result.meta["x"], result.meta["y"]
     one = ends[0]["quantity"] == ends[1]["quantity"]
     if one and ends[0]["quantity"] != "value":
@@ -90,10 +96,36 @@ def draw(
     ax.set_ylabel(wrapped(_axis(ends[1], plain=one), 0.75 * size[1], points))
     mark(ax, style)
     _lay_out(figure, style)  # the names need to know where the axes are
-    _name(ax, result, list(dict.fromkeys([*ringed[:40], *result.outliers(labels)])), style)
+    apart = [] if result.is_map else result.outliers(labels)
+    _name(ax, result, list(dict.fromkeys([*ringed[:40], *apart])), style)
     if not ok.all():
         notes.append(f"{int((~ok).sum())} points are not finite and left out")
     return figure
+
+
+def _areas(result: ScatterResult) -> np.ndarray:
+    size = result.numpy("size").astype(float)
+    return np.asarray(6 + 90 * size / max(size.max(), 1e-12))
+
+
+def _draw_links(ax: Any, result: ScatterResult, style: Style, notes: list[str]) -> None:
+    """Draw lines between points: wider for more weight, coloured by their value."""
+    links = result.arrays.get("link")
+    if links is None or not len(links):
+        return
+    at = np.stack([result.numpy("x"), result.numpy("y")], -1)
+    weight, value = result.numpy("link_weight"), result.numpy("link_value")
+    drawn = matplotlib.collections.LineCollection(
+        list(at[result.numpy("link")]), linewidths=0.6 + 3.2 * weight, cmap="viridis", alpha=0.85,
+        zorder=1, capstyle="round",
+    )  # fmt: skip
+    drawn.set_array(value)
+    ax.add_collection(drawn)
+    named = result.meta.get("links", {})
+    bar = ax.get_figure().colorbar(drawn, ax=ax, fraction=0.05, pad=0.03)
+    bar.set_label(str(named.get("value", "value")))
+    bar.outline.set_linewidth(style.line)
+    notes.append(f"Width of a line: {named.get('weight', 'weight')}")
 
 
 def _lay_out(figure: matplotlib.figure.Figure, style: Style) -> None:

@@ -25,6 +25,11 @@ class ScatterResult(Result):
     the first array. ``meta``: ``dims``, ``labels`` of the first array, ``x`` and ``y`` (title and
     quantity).
 
+    Where x and y are a place (``meta["map"]``), such as the angles of particles, correlations say
+    nothing and are left out. Points may have a ``size [point]``, and lines between them:
+    ``link [line, 2]`` with ``link_weight`` (their width, at most 1) and ``link_value`` (their
+    colour), named in ``meta["links"]``.
+
     Attributes
     ----------
     sources
@@ -45,6 +50,9 @@ class ScatterResult(Result):
         shapes = self.arrays["y"].shape, self.arrays["cell"].shape
         if shapes != ((count,), (count, len(self.meta["dims"]))):
             raise ValueError(f"{count} points do not fit y and cells of shapes {shapes}")
+        links = self.arrays.get("link")
+        if links is not None and len(links) and not 0 <= links.min() <= links.max() < count:
+            raise ValueError(f"a line joins a point that is not among the {count}")
 
     @classmethod
     def of(cls, x: ArrayResult, y: ArrayResult) -> ScatterResult:
@@ -95,6 +103,11 @@ class ScatterResult(Result):
     def dims(self) -> list[str]:
         """The dims whose entries name a point."""
         return list(self.meta["dims"])
+
+    @property
+    def is_map(self) -> bool:
+        """Whether x and y are a place."""
+        return bool(self.meta.get("map", False))
 
     @property
     def names(self) -> list[str]:
@@ -183,10 +196,13 @@ class ScatterResult(Result):
         """Say how many points there are, how they correlate, and which stand out."""
         count = int(self.finite.sum())
         found = f"Pearson r = {self.pearson:.2f}, Spearman ρ = {self.spearman:.2f}"
-        lines = [f"{self.title}: {count} points, {found}"]
+        lines = [f"{self.title}: {count} points{'' if self.is_map else ', ' + found}"]
+        if len(self.arrays.get("link", ())):
+            lines.append(f"{len(self.arrays['link'])} lines between them")
         names = self.names
         x, y = self.numpy("x"), self.numpy("y")
-        lines += [f"{names[i]} at x = {x[i]:.3g}, y = {y[i]:.3g}" for i in self.outliers(3)]
+        apart = [] if self.is_map else self.outliers(3)
+        lines += [f"{names[i]} at x = {x[i]:.3g}, y = {y[i]:.3g}" for i in apart]
         if count < len(x):
             lines.append(f"{len(x) - count} points are not finite")
         return "; ".join(lines)

@@ -31,6 +31,12 @@ class HeadAttention(nn.MultiheadAttention):
     """
 
     is_causal = False
+    q: nn.Identity
+    k: nn.Identity
+    v: nn.Identity
+    bias: nn.Identity
+    pattern: nn.Identity
+    z: nn.Identity
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,10 +78,9 @@ class HeadAttention(nn.MultiheadAttention):
 
     def _projected(self, query: Tensor, key: Tensor, value: Tensor) -> list[Tensor]:
         """Return q, k and v ``[batch, head, position, d_head]``."""
-        if self.in_proj_weight is not None:
-            weights: Any = self.in_proj_weight.chunk(3)
-        else:
-            weights = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        weights: Any = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
+        if weights[0] is None:
+            weights = self.in_proj_weight.chunk(3)
         biases: Any = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         whole = zip((query, key, value), weights, biases, strict=True)
         return [
