@@ -10,8 +10,10 @@ import numpy as np
 from interp_widgets.figures.figure import new_figure, renderer
 from interp_widgets.figures.style import OKABE_ITO, Style
 from interp_widgets.results.extraction_sweep import ExtractionSweep
+from interp_widgets.results.task_circuit import names_in
 
 PARTS = ("size", "accuracy", "kl")
+ALL = (*PARTS, "roc")
 LOOKS = (
     ("blue", "o", "-"),
     ("vermilion", "s", "--"),
@@ -30,19 +32,22 @@ def draw(
     *,
     parts: tuple[str, ...] | list[str] = PARTS,
     threshold: float | None = None,
+    reference: Any = (),
 ) -> matplotlib.figure.Figure:
     """Draw size reduction by threshold, and accuracy and KL by size reduction.
 
     Parameters
     ----------
     parts
-        Which panels: ``"size"``, ``"accuracy"``, ``"kl"``.
+        Which panels: ``"size"``, ``"accuracy"``, ``"kl"``, and ``"roc"`` with a reference.
     threshold
         A threshold whose circuits are marked.
+    reference
+        Heads found by hand, for ``"roc"``: names, classes of them, or a known circuit.
     """
-    unknown = [part for part in parts if part not in PARTS]
+    unknown = [part for part in parts if part not in ALL]
     if unknown or not parts:
-        raise ValueError(f"parts are some of {', '.join(PARTS)}, not {', '.join(unknown) or '()'}")
+        raise ValueError(f"parts are some of {', '.join(ALL)}, not {', '.join(unknown) or '()'}")
     beside = style.width / len(parts) >= NARROWEST
     each = style.width / len(parts) if beside else style.width
     height = min(max(1.8, 0.8 * each), 2.6) if beside else min(max(1.5, 0.5 * each), 2.2)
@@ -52,8 +57,11 @@ def draw(
     panels = np.atleast_1d(figure.subplots(*shape)).reshape(-1)
     at = None if threshold is None else _nearest(result, threshold)
     handles: list[Any] = []
-    for letter, part, ax in zip("abc", parts, panels, strict=False):
-        handles = _panel(ax, result, part, style, at)
+    for letter, part, ax in zip("abcd", parts, panels, strict=False):
+        if part == "roc":
+            handles = _roc(ax, result, names_in(reference), style, notes)
+        else:
+            handles = _panel(ax, result, part, style, at)
         ax.set_title(f"({letter})", loc="left", fontsize=style.small)
     figure.legend(
         handles,
@@ -122,4 +130,32 @@ def _panel(ax: Any, result: ExtractionSweep, part: str, style: Style, at: int | 
     ax.set(xlabel=names[part][0], ylabel=names[part][1])
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_fontsize(style.small)
+    return handles
+
+
+def _roc(
+    ax: Any, result: ExtractionSweep, reference: list[str], style: Style, notes: list[str]
+) -> list[Any]:
+    """Draw true against false positive rates of heads, a point for each threshold."""
+    ax.plot([0, 1], [0, 1], color="#777777", linewidth=style.line, linestyle=":", zorder=0)
+    handles, areas = [], []
+    for s, name in enumerate(result.settings):
+        colour, marker, dash = LOOKS[s % len(LOOKS)]
+        rates = result.rates(reference, s)
+        order = rates.sort_values(["false_positive_rate", "true_positive_rate"])
+        handles += ax.plot(
+            order["false_positive_rate"],
+            order["true_positive_rate"],
+            color=OKABE_ITO[colour],
+            marker=marker,
+            markersize=3,
+            linestyle=dash,
+            linewidth=1,
+        )
+        areas.append(f"{name} {rates.attrs['auc']:.2f}")
+    ax.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
+    ax.set(xlabel="false positive rate", ylabel="true positive rate")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_fontsize(style.small)
+    notes.append(f"ROC: heads kept at each threshold; area under it: {', '.join(areas)}")
     return handles

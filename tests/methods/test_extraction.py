@@ -488,6 +488,10 @@ def test_figures_and_views_show_it(quick, tmp_path):
     assert "accuracy" in sizes.text()
     rates = sizes.rates(quick.heads)
     assert 0 <= rates.attrs["auc"] <= 1
+    roc = sizes.figure("aaai", parts=["kl", "roc"], reference=quick.heads)
+    assert f"heads and MLPs {rates.attrs['auc']:.2f}" in roc.caption
+    with pytest.raises(ValueError, match="names no heads"):
+        sizes.figure(parts=["roc"])
     with pytest.raises(ValueError, match="parts are some of"):
         sizes.figure(parts=["accuracy", "speed"])
     with pytest.raises(ValueError, match="above 0"):
