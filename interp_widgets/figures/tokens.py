@@ -115,6 +115,10 @@ def draw(
         LineCollection(dashes, colors="black", linewidths=0.9, linestyles=[(0, (2, 1.2))]),
         autolim=False,
     )
+    over = _brackets(result, boxes, [y + line * 0.8 for y in bottoms], len(result.tokens))
+    ax.add_collection(LineCollection(over, colors="#59636e", linewidths=0.7), autolim=False)
+    if over:
+        notes.append("Tokens under a bracket share one value")
     if marked:
         notes.append("Negative tokens are underlined with dashes")
     bar_ax = figure.add_axes((0.04, 0.26 / height, 0.4, 0.08 / height))
@@ -123,6 +127,26 @@ def draw(
     bar_ax.tick_params(length=2, width=style.line, labelsize=style.small, pad=1)
     figure.text(0.47, 0.3 / height, result.quantity, fontsize=style.small, va="center")
     return figure
+
+
+def _brackets(
+    result: TokensResult, boxes: list[tuple[float, int, float, str]], tops: list[float], count: int
+) -> list[list[tuple[float, float]]]:
+    """Return a line over every run of tokens that share a value, on each line of text."""
+    first, drop = count - len(boxes), 0.02
+    lines = []
+    for unit in result.units or []:
+        runs: list[list[int]] = []
+        for i in sorted(p - first for p in unit["at"] if p >= first):
+            if runs and i == runs[-1][-1] + 1 and boxes[i][1] == boxes[runs[-1][-1]][1]:
+                runs[-1].append(i)
+            else:
+                runs.append([i])
+        for run in runs:
+            left, right, y = boxes[run[0]][0], sum(boxes[run[-1]][0:3:2]), tops[run[0]]
+            if len(unit["at"]) > 1:
+                lines.append([(left, y - drop), (left, y), (right, y), (right, y - drop)])
+    return lines
 
 
 def _say(result: TokensResult, channel: int, normalise: str, notes: list[str]) -> None:

@@ -149,6 +149,9 @@ def circuit(
         wanted = sorted({*wanted, fixed})
     bar = _Bar(run, scorer.runs(problem, chosen), len(wanted))
     scores = scorer.score(problem, chosen, bar.first)
+    if fixed is None and "in_circuit" in problem.arrays:  # the method chose one itself
+        fixed = int(problem.arrays["in_circuit"].sum())
+        wanted = sorted({*wanted, fixed}) if faithfulness else []
     values = problem.values()
     units = Units(problem.engine.graph, level, scores.astype(np.float32))
     if level == "edge" and not positions:
@@ -178,12 +181,22 @@ def circuit(
 
 
 def _scored(graph: Graph, units: Units) -> Graph:
-    """Give the edges scores to be drawn by: their own, summed over positions, or their writer's."""
+    """Give the edges scores to be drawn by: their own, summed over positions, or of their ends.
+
+    An edge between nodes has the smaller of their scores, with the writer's sign, so that the
+    strongest edges are those within the circuit of the best nodes. Input and logits do not count.
+    """
     scores = units.scores
     if units.level == "edge":
         return graph.with_scores(scores.sum(-1) if units.positional else scores)
-    own = scores.reshape(len(scores), -1).sum(1)[:, None]
-    return graph.with_scores(np.where(graph.real_edge_mask, own, 0))
+    own = scores.reshape(len(scores), -1).sum(1)
+    sizes = {node.component: abs(float(x)) for node, x in zip(graph.forward, own, strict=True)}
+    ends = max(sizes.values())
+    sizes["input"] = ends
+    writers = np.array([sizes[node.component] for node in graph.forward])
+    readers = np.array([sizes.get(node.component, ends) for node in graph.backward])
+    drawn = np.minimum(writers[:, None], readers[None]) * np.where(own < 0, -1, 1)[:, None]
+    return graph.with_scores(np.where(graph.real_edge_mask, drawn, 0))
 
 
 def _meta(

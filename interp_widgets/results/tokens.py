@@ -30,7 +30,8 @@ class TokensResult(Result):
 
     ``arrays["values"]`` is ``[channel, position]``; ``meta`` has ``tokens``, ``channels`` (names),
     ``quantity``, ``signed``, for attributions ``target`` (what is explained) and ``method``;
-    ``targets``, where each channel explains a token of the text: their positions; and ``note``, a
+    ``targets``, where each channel explains a token of the text: their positions; ``units``, where
+    tokens share a value: their positions, with ``unit_scores`` and ``unit_rest``; and ``note``, a
     warning that belongs to the numbers.
 
     Examples
@@ -84,6 +85,18 @@ class TokensResult(Result):
         """Positions of the tokens that the channels explain, in an attribution matrix."""
         found = self.meta.get("targets")
         return None if found is None else [int(i) for i in found]
+
+    @property
+    def units(self) -> list[dict[str, Any]] | None:
+        """Words or phrases whose tokens share a value: ``at``, ``score`` and ``rest`` of each."""
+        found = self.meta.get("units")
+        if found is None:
+            return None
+        values = zip(found, self.meta["unit_scores"], self.meta["unit_rest"], strict=True)
+        return [
+            {"at": [int(i) for i in at], "score": float(score), "rest": float(rest)}
+            for at, score, rest in values
+        ]
 
     def matrix(self) -> ArrayResult:
         """Return an attribution matrix as an array ``[target, position]``, to see all at once.

@@ -77,7 +77,8 @@ class CircuitView(GraphView, bundle="circuit"):
         if size is None:
             size = arranged["size"]
         if size is None:
-            chosen = int(result.meta.get("size") or result.numpy("in_graph").sum())
+            counted = result.meta.get("size") if result.level == "edge" else None
+            chosen = int(counted or result.numpy("in_graph").sum())
             size = min(chosen, LARGEST_DEFAULT, total) or min(DEFAULT_SIZE, total)
         if not 1 <= size <= total:
             raise ValueError(f"size must be between 1 and {total:,} edges, got {size}")
@@ -102,7 +103,8 @@ class CircuitView(GraphView, bundle="circuit"):
         result: CircuitResult = self.current
         real = result.numpy("real_edge_mask")
         finite = np.isfinite(result.numpy("scores")) & real
-        curve, base = result.faithfulness, self.known_base
+        curve = result.faithfulness if result.level == "edge" else []  # the slider counts edges
+        base = self.known_base
         return {
             "forward": list(result.meta["forward"]),
             "backward": list(result.meta["backward"]),

@@ -118,6 +118,7 @@ class TokensView(View, bundle="tokens"):
             "target": str(result.meta.get("target") or ""),
             "targets": result.targets,
             "note": str(result.meta.get("note") or ""),
+            "units": result.units,
         }
 
     def first(self) -> dict[str, Any]:

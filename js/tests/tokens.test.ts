@@ -100,6 +100,22 @@ describe("the tokens view", () => {
     expect(rows[0]!.getAttribute("aria-label")).toBe("·<b>Mary</b> (1), −2");
   });
 
+  it("puts a bracket over the tokens of a phrase and tells its two parts", async () => {
+    const units = [
+      { at: [0, 1], score: 0.5, rest: 2 },
+      { at: [2], score: -1, rest: 3.5 },
+    ];
+    const { el, token } = await show({ units });
+    const brackets = token().map((t) => [...t.classList].filter((c) => c.startsWith("iw-unit")));
+    expect(brackets).toEqual([["iw-unit", "iw-unit-first"], ["iw-unit", "iw-unit-last"], []]);
+    token()[1]!.dispatchEvent(new Event("pointerover", { bubbles: true }));
+    const tip = el.querySelector(".iw-tooltip")!.textContent!;
+    expect(tip).toContain("When <b>Mary</b>");
+    expect(tip).toContain("+0.5");
+    expect(tip).toContain("+2.5");
+    expect(el.textContent).not.toMatch(/sum [+−\d]/);
+  });
+
   it("shows the difference as signed, also of amounts", async () => {
     const { el } = await show({ changed: true, signed: false }, { mode: "difference" });
     expect(el.querySelector(".iw-legend")!.textContent).toContain("attribution, current − base");

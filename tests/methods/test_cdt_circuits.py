@@ -204,7 +204,13 @@ def test_the_search_goes_back_from_the_logits_and_prunes(demo):
     curve = iw.circuits.evaluate(demo, result, clean, corrupted, sizes=[int(kept.sum())])
     assert curve.values[0] >= 0.85
     assert "CD-T search" in result.meta["scoring"]
-    look(result.view())
+    assert result.meta["size"] == kept.sum()
+    inside = graph.in_graph
+    order = np.argsort(-np.where(graph.real_edge_mask, np.abs(graph.scores), -1), axis=None)
+    assert set(order[: inside.sum()]) == set(np.flatnonzero(inside))  # the view draws the circuit
+    view = result.view()
+    look(view)
+    assert view.shown_size == inside.sum()
     by_position = iw.circuit(
         clean[:1],
         corrupted[:1],

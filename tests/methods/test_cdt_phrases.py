@@ -172,7 +172,13 @@ def test_words_phrases_and_sentences_of_a_text(demo):
     np.testing.assert_allclose(again.numpy("values"), result.numpy("values"), rtol=1e-5)
     view = result.view()
     look(view)
-    assert view.describe()["channels"] == ["relevant", "rest"]
+    told = view.describe()
+    assert told["channels"] == ["relevant", "rest"]
+    assert [unit["at"] for unit in told["units"]] == result.meta["units"]
+    assert {round(u["score"] + u["rest"], 3) for u in told["units"]} == {
+        round(result.meta["score"], 3)
+    }
+    assert "under a bracket" in " ".join(result.figure().notes)
     assert iw.catalogue().set_index("name").loc["phrase_importance", "result"] == "tokens"
 
 

@@ -99,7 +99,7 @@ def searched_scores(
         raise CircuitError("no head and no MLP adds to the metric: is the model able to do this?")
     kept = prune(found, measure, tolerance=tolerance, progress=second).sources
     ranked = [*kept, *(s for s in found.sources if s not in kept)]
-    scores = [1 - i / len(ranked) for i in range(len(ranked))]
+    scores = [1 - i / (len(ranked) + 1) for i in range(len(ranked))]
     problem.arrays |= {
         "found_in_round": _table(problem, found.sources, found.rounds).astype(np.int32),
         "relevance": _table(problem, found.sources, found.relevance).astype(np.float32),

@@ -85,6 +85,21 @@ export class TokenStrip {
     });
   }
 
+  /** Puts a bracket over tokens that share a value; units of one token need none. */
+  brackets(units: readonly { at: readonly number[] }[]): void {
+    const unit = new Map<number, number>();
+    units.forEach(({ at }, n) => {
+      if (at.length > 1) for (const i of at) unit.set(i, n);
+    });
+    this.items.forEach((el, j) => {
+      const own = unit.get(this.first + j);
+      const same = (i: number) => own !== undefined && unit.get(i) === own;
+      el.classList.toggle("iw-unit", own !== undefined);
+      el.classList.toggle("iw-unit-first", own !== undefined && !same(this.first + j - 1));
+      el.classList.toggle("iw-unit-last", own !== undefined && !same(this.first + j + 1));
+    });
+  }
+
   /** Marks what the pointer is over in another view. */
   point(token: number | null): void {
     this.items.forEach((el, j) => {

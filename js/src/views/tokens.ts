@@ -27,6 +27,13 @@ interface Answer {
   global: [number, number];
 }
 
+/** A word or phrase: its tokens, and the two parts of what is explained. */
+interface Unit {
+  at: number[];
+  score: number;
+  rest: number;
+}
+
 const KEYS = [
   ["← → ↑ ↓", "move between tokens"],
   ["Home End", "first and last token"],
@@ -232,6 +239,7 @@ class TokensView {
         Math.min(1, Math.max(0, (v - range.low) / (range.high - range.low || 1)));
       this.strip.colour(values, scale, share, this.subject, this.pinned, veiled);
       this.strip.targets(this.targets, this.subject);
+      this.strip.brackets(view.spec.units ?? []);
     }
     this.foot(values, by, scale, asBars);
   }
@@ -250,7 +258,26 @@ class TokensView {
     ].filter((m): m is string => Boolean(m));
     this.legend.replaceChildren(legend(scale, `${view.spec.quantity}${change}`, marks));
     const hidden = this.tokens.some((_, i) => this.veiled(i));
-    this.sum.textContent = hidden ? "" : `sum ${this.isSigned ? signed(sum) : num(sum)}`;
+    // Values of tokens that share one cannot be added up.
+    this.sum.textContent =
+      hidden || view.spec.units ? "" : `sum ${this.isSigned ? signed(sum) : num(sum)}`;
+  }
+
+  /** The two parts of the word or phrase that a token is in. */
+  private unit(token: number): [string, string][] | undefined {
+    const units = this.view.spec.units as Unit[] | null;
+    const unit = this.view.mode === "current" && units?.find(({ at }) => at.includes(token));
+    if (!unit) return undefined;
+    const words = unit.at
+      .map((i) => this.tokens[i])
+      .join("")
+      .trim();
+    return [
+      ["unit", words.length > 60 ? `${words.slice(0, 59)}…` : words],
+      ["relevant", signed(unit.score)],
+      ["rest", signed(unit.rest)],
+      ["whole", signed(unit.score + unit.rest)],
+    ];
   }
 
   private hover(token: number | null, x: number, y: number): void {
@@ -268,7 +295,7 @@ class TokensView {
     }
     const text = this.isSigned ? signed : num;
     const rank = byMagnitude(now).indexOf(token) + 1;
-    const rows: [string, string][] = [[view.spec.quantity, text(now[token]!)]];
+    const rows: [string, string][] = this.unit(token) ?? [[view.spec.quantity, text(now[token]!)]];
     const by = divisor(now, this.how);
     if (this.how !== "none") rows.push(["normalised", text(now[token]! / by)]);
     const was =
