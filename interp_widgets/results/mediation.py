@@ -10,26 +10,19 @@ import numpy as np
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import NotLiveError, Result
 from interp_widgets.results.bootstrap import Bootstrap
+from interp_widgets.results.effects import (
+    CONTROLLED,
+    INTERCHANGE,
+    effects,
+    faithfulness_of,
+    ratio_of,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from interp_widgets.results.circuit import CircuitResult
     from interp_widgets.results.scatter import ScatterResult
-
-INTERCHANGE = ("TE", "NIE", "NDE", "NIE_rev", "interaction")
-CONTROLLED = ("TE", "CE", "CDE", "CE_rev")
-MEANINGS = {
-    "effect": "what the mediator carries, in the direction of the run",
-    "TE": "total effect: Y(x′) − Y(x)",
-    "NIE": "natural indirect effect, through the mediator: Y(x, M(x′)) − Y(x)",
-    "NDE": "natural direct effect, around the mediator: Y(x′, M(x)) − Y(x)",
-    "NIE_rev": "reverse indirect effect: Y(x′, M(x)) − Y(x′)",
-    "interaction": "what indirect and direct effect do only together: TE − NDE − NIE",
-    "CE": "effect of the value put in place on the clean run: Y(x, m) − Y(x)",
-    "CDE": "controlled direct effect, mediator held: Y(x′, m) − Y(x, m)",
-    "CE_rev": "effect of the value on the counterfactual run: Y(x′, m) − Y(x′)",
-}
 
 
 class MediationResult(Result):
@@ -124,7 +117,7 @@ class MediationResult(Result):
         """What an effect is a change of, with its unit."""
         metric = str(self.meta.get("metric", "metric"))
         if self.meta["scale"] == "ratio":
-            return f"relative change of the {_ratio(str(self.meta.get('metric_name', metric)))}"
+            return f"relative change of the {ratio_of(str(self.meta.get('metric_name', metric)))}"
         unit = str(self.meta.get("unit", ""))
         return f"change of the {metric}" + (f", {unit}" if unit and unit not in metric else "")
 
@@ -207,7 +200,7 @@ class MediationResult(Result):
     @property
     def faithfulness(self) -> np.ndarray:
         """(Y(x′, M(x)) − Y(x′)) ÷ (Y(x) − Y(x′)) ``[mediator]``: only the mediator as in x."""
-        return _faithfulness(self.numpy("ends"), self.numpy("patched"))
+        return faithfulness_of(self.numpy("ends"), self.numpy("patched"))
 
     # Tables.
 
@@ -264,7 +257,7 @@ class MediationResult(Result):
         nothing = np.full(len(self.mediators), np.nan)
         held, kl = nothing, nothing
         if "held_patched" in self.arrays:
-            held = _faithfulness(self.numpy("held_ends"), self.numpy("held_patched"))
+            held = faithfulness_of(self.numpy("held_ends"), self.numpy("held_patched"))
         if "control_kl" in self.arrays:
             kl = self.numpy("control_kl").mean(1)
         dims = np.asarray([m["dims"] for m in self.meta["mediators"]])
@@ -454,52 +447,3 @@ class MediationResult(Result):
             limits = "" if self.pairs == 1 else f" [{low[i]:.3g}, {high[i]:.3g}]"
             lines.append(f"{self.mediators[i]} {effect[i]:+.3g}{limits}")
         return "; ".join(lines)
-
-
-def effects(
-    ends: np.ndarray,
-    patched: np.ndarray,
-    quantity: str,
-    form: tuple[str, str, str],
-    known: Sequence[str],
-) -> np.ndarray:
-    """Return an effect ``[mediator, pair]`` from the metric of plain and patched runs.
-
-    On the ratio scale every effect is ``Y_changed ÷ Y_unchanged − 1`` of the metric as a
-    probability (or ratio of two); the interaction is ``(1 + TE) ÷ ((1 + NDE)(1 + NIE)) − 1``.
-    """
-    direction, scale, metric = form
-    if quantity not in ("effect", *known):
-        raise KeyError(f"no effect {quantity!r}; there are effect, {', '.join(known)}")
-    ends, patched = np.asarray(ends, np.float64), np.asarray(patched, np.float64)
-    if scale == "ratio" and metric == "probability":
-        ends, patched = np.log(ends), np.log(patched)
-    (y, other), (noised, denoised) = ends[:, None], patched
-    found = {
-        "TE": other - y + np.zeros_like(noised),
-        "NIE": noised - y,
-        "CE": noised - y,
-        "NDE": denoised - y,
-        "NIE_rev": denoised - other,
-        "CE_rev": denoised - other,
-        "CDE": denoised - noised,
-        "interaction": other - denoised - noised + y,
-        "effect": other - denoised if direction == "denoising" else noised - y,
-    }[quantity]
-    return np.expm1(found) if scale == "ratio" else found
-
-
-def _faithfulness(ends: np.ndarray, patched: np.ndarray) -> np.ndarray:
-    span = float((ends[0] - ends[1]).mean())
-    kept = (patched[1] - ends[1]).mean(-1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(kept / span) if span else np.full(len(kept), np.nan)
-
-
-def _ratio(metric: str) -> str:
-    names = {
-        "logit difference": "ratio of the probabilities of answer and foil",
-        "log probability": "probability of the answer",
-        "probability": "probability of the answer",
-    }
-    return names.get(metric, metric)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from interp_widgets.results.mediation import MEANINGS, MediationResult
+from interp_widgets.results.effects import MEANINGS
+from interp_widgets.results.mediation import MediationResult
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.views.base import MODES, View, one_of
 from interp_widgets.views.requests import on_worker

@@ -24,6 +24,7 @@ from interp_widgets.methods.mediation import (
 from interp_widgets.methods.mediation.alignment import align
 from interp_widgets.session.session import Session
 from interp_widgets.session.sites import SiteError
+from tests.families import inputs
 from tests.methods.conftest import ANSWER, FOIL, IDS, OTHER, open_session
 
 LONGER = [3, 14, 41, 22, 9, 26, 5, 35]  # IDS with token 2 replaced by two
@@ -418,9 +419,10 @@ def test_a_result_is_saved_run_again_and_follows_interventions(gpt2, tmp_path):
     np.testing.assert_allclose(again.rerun().per_pair("NDE"), result.per_pair("NDE"), atol=1e-6)
     gpt2.ablate("z", layer=0, head=1)
     ablated = result.rerun()
-    assert ablated.mean("NIE")[1] == pytest.approx(0, abs=1e-5) or not np.allclose(
-        ablated.per_pair("TE"), result.per_pair("TE")
-    )
+    assert ablated.mean("NIE")[1] == pytest.approx(0, abs=1e-5)
+    assert ablated.mean("TE")[0] != pytest.approx(result.mean("TE")[0], abs=1e-3)
+    with pytest.raises(ValueError, match="have changed since"):
+        result.at_strength(1, 0.5)
     gpt2.interventions.clear()
     with pytest.raises(RuntimeError, match="live"):
         iw.load(tmp_path / "m.safetensors").at_strength(0, 0.5)
@@ -522,3 +524,35 @@ def test_the_table_of_methods_is_read_from_the_methods():
     assert "mediation" in goals.loc["verify a hypothesis", "methods"]
     assert "circuit" in goals.loc["explain a behaviour", "methods"]
     assert "concepts" in goals.loc["localise and edit", "methods"]
+
+
+def test_the_name_is_carried_at_its_place_and_then_at_the_end_in_the_demo_model():
+    with iw.demo() as session:
+        pairs = iw.tasks.generate("ioi", 40, session.tokenizer, corruption="s2")[:40]
+        alike = [p for p in pairs if p.positions == pairs[0].positions]
+        clean = [session.prompt(p.clean, answer=p.answer, foil=p.foil) for p in alike]
+        corrupted = [session.prompt(p.corrupted) for p in alike]
+        places = {"S2": [p.positions["S2"] for p in alike], "end": -1}
+        result = mediation(clean, corrupted, "resid_post", positions=places)
+        shares = result.proportion.reshape(result.shape)
+        assert result.shape == (4, 2)
+        assert shares[0, 0] > 0.9  # the changed name itself
+        assert shares[3, 0] < 0.05
+        assert shares[3, 1] == pytest.approx(1, abs=1e-3)  # all there is to read out
+        assert shares[0, 1] < 0.05
+        low, high = result.interval("TE")[:, 0]
+        assert high < 0 or low > 0
+        assert result.numpy("identity").max() < 1e-4
+
+
+def test_heads_of_an_image_model_mediate_too():
+    session = open_session("vit")
+    images = [inputs("vit", seed=seed)["pixel_values"][0] for seed in (1, 2)]
+    clean = session.prompt(images[0], answer=3, foil=5)
+    result = mediation(clean, session.prompt(images[1]), "heads")
+    assert result.shape == (3, 4)
+    assert result.numpy("identity").max() < 1e-4
+    with torch.no_grad():
+        logits = [session.model._module(pixel_values=x[None]).logits[0] for x in images]
+    total = float(logits[1][3] - logits[1][5] - logits[0][3] + logits[0][5])
+    assert result.mean("TE")[0] == pytest.approx(total, abs=1e-5)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from interp_widgets.methods.mediation.alignment import AlignedGroup
-from interp_widgets.methods.mediation.mediators import Mediator, Path
+from interp_widgets.methods.mediation.composed import Path
+from interp_widgets.methods.mediation.mediators import Mediator
 from interp_widgets.methods.mediation.network import Network, axes_of, restored, take, tensor_of
 from interp_widgets.methods.mediation.sources import Source
 from interp_widgets.session.capture import frozen

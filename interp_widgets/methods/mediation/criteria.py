@@ -15,8 +15,9 @@ from interp_widgets.methods.mediation.alignment import (
     from_end,
     listed,
 )
+from interp_widgets.methods.mediation.composed import Path, Together
 from interp_widgets.methods.mediation.estimate import Estimator
-from interp_widgets.methods.mediation.mediators import Mediator, Path, Together
+from interp_widgets.methods.mediation.mediators import Mediator
 from interp_widgets.methods.mediation.network import Network
 from interp_widgets.methods.mediation.sources import Kind
 from interp_widgets.methods.prompt_pairs import Prompts

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run
 from interp_widgets.methods.mediation.alignment import AlignedGroup, aligned_groups
-from interp_widgets.methods.mediation.mediators import Mediator, Path
-from interp_widgets.methods.mediation.names import check, describe, mediator_of
+from interp_widgets.methods.mediation.composed import Path, mediator_of
+from interp_widgets.methods.mediation.mediators import Mediator
+from interp_widgets.methods.mediation.names import check, describe
 from interp_widgets.methods.mediation.network import Network
 from interp_widgets.methods.mediation.paths import Paths
 from interp_widgets.methods.mediation.sources import KINDS, Kind, Source, prefetch
@@ -109,6 +110,8 @@ class Estimator:
             prefetch(self.network, some)
             for n, side in enumerate(self.sides):
                 source = self._sources[side]
+                if self.kind == "noise":
+                    _ = source.deviation  # read now: within a run nothing else can be run
                 steps = (2 * n, 2 * len(self.sides))
                 patched[side, here] = self.network.patched(
                     side, some, source, strength=share, steps=steps

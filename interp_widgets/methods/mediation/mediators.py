@@ -6,17 +6,14 @@ from an activation, ``decode`` returns the activation with another value in its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from interp_widgets.session.sites import DIMS, WITHOUT_LAYER, Site, SiteError
-
-if TYPE_CHECKING:
-    from interp_widgets.session.session import Session
+from interp_widgets.session.sites import Site
 
 Position = int | Sequence[int] | None
 """A token position (negative: from the end), one for each pair, or None: all."""
@@ -238,200 +235,6 @@ class Subspace(Mediator):
         return f"{self.size(0)}-dim of {self.where}"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Feature(Mediator):
-    """A feature of a sparse dictionary: a sparse autoencoder's, or a transcoder's.
-
-    It is on by ``f = relu(encoder · (h − centre) + bias)``, 0 up to ``threshold``; a new value adds
-    ``(new − f) decoder`` to the activation. What the dictionary does not explain, its error, and
-    all other features stay as they are, so that putting its own value back changes nothing.
-
-    Parameters
-    ----------
-    encoder, decoder
-        Its row and column ``[d]``.
-    bias, threshold, centre
-        Of the encoder (threshold: JumpReLU's); ``centre`` is the decoder's bias where the encoder
-        takes it away first.
-    reads
-        Where it is read, if not where it writes: ``"transformer.h.3.ln_2"`` of a transcoder that
-        writes to ``mlp_out``.
-    """
-
-    aligned: ClassVar[bool] = False
-    linear: ClassVar[bool] = False
-    type: ClassVar[str] = "feature"
-    encoder: Any = None
-    decoder: Any = None
-    bias: float = 0.0
-    threshold: float = 0.0
-    centre: Any = None
-    reads: str | None = None
-
-    @property
-    def reads_at(self) -> Site:
-        """Where the encoder reads."""
-        return Site.parse(self.reads) if self.reads else self.where
-
-    def encode(self, h: Tensor) -> Tensor:
-        """Return how far it is on ``[..., 1]``."""
-        row = torch.as_tensor(self.encoder).to(h)
-        x = h if self.centre is None else h - torch.as_tensor(self.centre).to(h)
-        on = (x @ row + float(self.bias)).relu()
-        return torch.where(on > self.threshold, on, torch.zeros_like(on))[..., None]
-
-    def decode(self, h: Tensor, value: Tensor) -> Tensor:
-        """Return the activation with the feature on by ``value``, everything else kept."""
-        return self.shift(h, value - self.encode(h))
-
-    def shift(self, h: Tensor, change: Tensor) -> Tensor:
-        """Return the activation with the feature on by that much more."""
-        return h + change.to(h) * torch.as_tensor(self.decoder).to(h)
-
-    @property
-    def kind(self) -> str:
-        """A feature."""
-        return "feature"
-
-    def size(self, width: int) -> int:  # noqa: ARG002
-        """Return 1."""
-        return 1
-
-    def _short(self) -> str:
-        return f"feature of {self.where}"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Featurizer(Mediator):
-    """Some coordinates of an invertible, possibly non-linear, map of an activation.
-
-    Functions are not plain data: it goes into :func:`measure`, not into ``iw.mediation``.
-
-    Parameters
-    ----------
-    forward, inverse
-        The map ``[..., d]`` to ``[..., d]`` and back.
-    dims
-        Its coordinates that are the mediator; None: all.
-    """
-
-    aligned: ClassVar[bool] = False
-    linear: ClassVar[bool] = False
-    type: ClassVar[str] = "featurizer"
-    forward: Callable[[Tensor], Tensor] = lambda h: h
-    inverse: Callable[[Tensor], Tensor] = lambda h: h
-    dims: Sequence[int] = ()
-
-    def encode(self, h: Tensor) -> Tensor:
-        """Return the coordinates ``[..., dim]``."""
-        return self.forward(h)[..., list(self.dims)]
-
-    def decode(self, h: Tensor, value: Tensor) -> Tensor:
-        """Return the activation with other coordinates under the map."""
-        mapped = self.forward(h).clone()
-        mapped[..., list(self.dims)] = value.to(mapped)
-        return self.inverse(mapped)
-
-    @property
-    def kind(self) -> str:
-        """A coordinate of a map."""
-        return "non-linear feature"
-
-    def size(self, width: int) -> int:  # noqa: ARG002
-        """Return the number of coordinates."""
-        return len(self.dims)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Path(Mediator):
-    """Edges from component to component, each end to the next: what one writes for another to read.
-
-    Parameters
-    ----------
-    nodes
-        Names as in circuits: a writer, inputs of readers, ``["a0.h1", "a2.h3<q>", "logits"]``. Each
-        is both reader and writer of the next edge. Two nodes are one edge.
-
-    Examples
-    --------
-    >>> Path(nodes=["a0.h1", "a2.h3<k>", "logits"])
-    """
-
-    type: ClassVar[str] = "path"
-    nodes: Sequence[str] = ()
-
-    @property
-    def where(self) -> Site:
-        """A path is at no single site."""
-        raise SiteError(f"the path {self.label} has no site of its own")
-
-    @property
-    def kind(self) -> str:
-        """An edge or a path."""
-        return "edge" if len(self.nodes) == 2 else "path"
-
-    def _short(self) -> str:
-        return "->".join(self.nodes)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Together(Mediator):
-    """A set of mediators that change in one run.
-
-    Examples
-    --------
-    >>> Together(members=["a9.h6", "a9.h9", "a10.h0"], name="name movers")
-    """
-
-    type: ClassVar[str] = "set"
-    members: Sequence[Any] = ()
-
-    def __post_init__(self) -> None:
-        found = [mediator_of(member) for member in self.members]
-        if not found or any(isinstance(m, Path) for m in found):
-            raise ValueError("a set needs members, and edges cannot be members of one")
-        object.__setattr__(self, "members", found)
-
-    @property
-    def parts(self) -> tuple[Mediator, ...]:
-        """The members, in the order given."""
-        return tuple(part for member in self.members for part in member.parts)
-
-    @property
-    def kind(self) -> str:
-        """A set."""
-        return "set"
-
-    def _short(self) -> str:
-        shown = " + ".join(m.label for m in self.members[:3])
-        return shown + f" + {len(self.members) - 3} more" * (len(self.members) > 3)
-
-
-def mediator_of(given: str | Mapping[str, Any]) -> Mediator:
-    """Read a mediator from its shorthand, from plain data, or take it as it is.
-
-    Shorthands: ``"a9.h6"`` (head), ``"m3"`` (MLP), ``"L3N17"`` (neuron), ``"resid_post.5"`` or any
-    other site, the path of a module, ``"a0.h1->a2.h3<q>->logits"`` (path); each but a path can have
-    a position: ``"resid_post.5@-1"``.
-
-    Raises
-    ------
-    ValueError
-        When it is none of these.
-    """
-    if isinstance(given, Mediator):
-        return given
-    if isinstance(given, Mapping):
-        data = dict(given)
-        kind = TYPES.get(str(data.pop("type", "activation")))
-        if kind is None:
-            raise ValueError(f"mediators are of type {', '.join(TYPES)}, not {given['type']!r}")
-        return kind(**data)
-    from interp_widgets.methods.mediation.names import read
-
-    return read(given)
-
-
 def orthonormal(rows: Tensor) -> Tensor:
     """Return orthonormal rows that span the same space ``[k, d]``.
 
@@ -448,35 +251,3 @@ def orthonormal(rows: Tensor) -> Tensor:
     if rows.shape[0] > rows.shape[1] or bool((r.diagonal().abs() < 1e-9 * scale).any()):
         raise ValueError("the rows of a basis have to be linearly independent")
     return (q * r.diagonal().sign()).T
-
-
-def check(session: Session, mediator: Mediator) -> Mediator:
-    """Return the mediator when the model has it.
-
-    Raises
-    ------
-    SiteError
-        When the model has no such site, head or unit.
-    """
-    from interp_widgets.session.targets import WITH_HEADS, heads_of, unit_width
-
-    for part in mediator.parts:
-        if isinstance(part, Path):
-            continue
-        for site in dict.fromkeys((part.where, part.reads_at)):
-            if site.name in ("pattern", "bias", "logits"):
-                raise SiteError(f"{site.name!r} is no mediator; use z, q, k, v or a stream")
-            if site.layer is None and site.name in DIMS and site.name not in WITHOUT_LAYER:
-                raise SiteError(f"{site.name!r} needs a layer: {site.name}.0")
-            session.anatomy.locate(site)
-        site = part.where
-        if part.head is not None:
-            count = heads_of(session.anatomy, site) if site.name in WITH_HEADS else 0
-            if not 0 <= part.head < count:
-                raise SiteError(f"there is no head {part.head} in {site}: it has {count}")
-        width = unit_width(session.anatomy, site) if site.name in DIMS else 0
-        if isinstance(part, Neurons):
-            wrong = [u for u in part.units if u < 0 or (width and u >= width)]
-            if wrong or not len(part.units):
-                raise SiteError(f"{site} has {width or 'no such'} units, not {list(part.units)}")
-    return mediator

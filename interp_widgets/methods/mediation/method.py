@@ -82,10 +82,12 @@ def mediation(
         Y, of the clean prompt's answer (and foil) in all runs, at the last position.
     kind
         What is put in the mediator's place: ``"interchange"``, its value on the other prompt;
-        ``"zero"``; ``"mean"`` over the counterfactual prompts; ``"resample"``, another pair's;
-        ``"noise"``, Gaussian of three standard deviations of the embeddings added; ``"add"`` and
-        ``"constant"``, a ``vector``. For all but an interchange the effects are CE = Y(x, m) −
-        Y(x), the controlled direct effect CDE = Y(x′, m) − Y(x, m), and CE_rev.
+        ``"zero"``; ``"mean"`` over the counterfactual prompts and its positions; ``"resample"``,
+        another pair's; ``"noise"``, Gaussian of three standard deviations of the embeddings added;
+        ``"add"`` and ``"constant"``, a ``vector``. For all but an interchange the effects are
+        CE = Y(x, m) − Y(x), the controlled direct effect CDE = Y(x′, m) − Y(x, m), and CE_rev;
+        ``"noise"`` and ``"add"`` move the own value of either run, so that CDE holds the mediator
+        to no one value.
     direction
         What the view and ``effect`` show. ``"noising"``: NIE, counterfactual values into clean
         runs, what is needed. ``"denoising"``: −NIE_rev, clean values into counterfactual runs,

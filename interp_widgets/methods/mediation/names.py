@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from interp_widgets.methods.mediation.mediators import (
-    Mediator,
-    Neurons,
-    Path,
-    Position,
-    check,
-    mediator_of,
-)
-from interp_widgets.session.sites import DIMS, Site, SiteError
-from interp_widgets.session.targets import heads_of
+from interp_widgets.methods.mediation.composed import Path, mediator_of
+from interp_widgets.methods.mediation.mediators import Mediator, Neurons, Position
+from interp_widgets.session.sites import DIMS, WITHOUT_LAYER, Site, SiteError
+from interp_widgets.session.targets import WITH_HEADS, heads_of, unit_width
 
 if TYPE_CHECKING:
     from interp_widgets.methods.mediation.alignment import AlignedGroup
     from interp_widgets.session.session import Session
 
-HEAD = re.compile(r"a(\d+)\.h(\d+)(?:<([qkv])>)?")
-MLP = re.compile(r"m(\d+)")
-NEURON = re.compile(r"L(\d+)N(\d+)")
 
 GRIDS = {
     "heads": "z",
@@ -59,35 +49,6 @@ class Chosen:
     mediators: tuple[Mediator, ...]
     dims: tuple[str, ...] = ()
     labels: dict[str, list[str]] = field(default_factory=dict)
-
-
-def read(text: str) -> Mediator:
-    """Read a shorthand; see :func:`mediator_of`."""
-    if "->" in text:
-        nodes = [part.strip() for part in text.split("->")]
-        return Path(nodes=nodes)
-    what, _, at = text.strip().rpartition("@") if "@" in text else (text.strip(), "", "")
-    position: int | None = None
-    if at:
-        try:
-            position = int(at)
-        except ValueError:
-            raise ValueError(
-                f"{text!r}: after @ comes a position, a number; negative ones count from the end"
-            ) from None
-    if found := HEAD.fullmatch(what):
-        site = found[3] or "z"
-        return Mediator(site=site, layer=int(found[1]), head=int(found[2]), position=position)
-    if found := MLP.fullmatch(what):
-        return Mediator(site="mlp_out", layer=int(found[1]), position=position)
-    if found := NEURON.fullmatch(what):
-        units = [int(found[2])]
-        return Neurons(site="mlp_post", layer=int(found[1]), units=units, position=position)
-    try:
-        site_of = Site.parse(what)
-    except SiteError as error:
-        raise ValueError(f"{text!r} names no mediator: {error}") from error
-    return Mediator(site=site_of.name, layer=site_of.layer, position=position)
 
 
 def choose(
@@ -239,3 +200,33 @@ def describe(mediator: Mediator, dims: int) -> dict[str, Any]:
         "members": [m.label for m in getattr(mediator, "members", ())],
         "standard": simple and part.site in DIMS,
     }
+
+
+def check(session: Session, mediator: Mediator) -> Mediator:
+    """Return the mediator when the model has it.
+
+    Raises
+    ------
+    SiteError
+        When the model has no such site, head or unit.
+    """
+    for part in mediator.parts:
+        if isinstance(part, Path):
+            continue
+        for site in dict.fromkeys((part.where, part.reads_at)):
+            if site.name in ("pattern", "bias", "logits"):
+                raise SiteError(f"{site.name!r} is no mediator; use z, q, k, v or a stream")
+            if site.layer is None and site.name in DIMS and site.name not in WITHOUT_LAYER:
+                raise SiteError(f"{site.name!r} needs a layer: {site.name}.0")
+            session.anatomy.locate(site)
+        site = part.where
+        if part.head is not None:
+            count = heads_of(session.anatomy, site) if site.name in WITH_HEADS else 0
+            if not 0 <= part.head < count:
+                raise SiteError(f"there is no head {part.head} in {site}: it has {count}")
+        width = unit_width(session.anatomy, site) if site.name in DIMS else 0
+        if isinstance(part, Neurons):
+            wrong = [u for u in part.units if u < 0 or (width and u >= width)]
+            if wrong or not len(part.units):
+                raise SiteError(f"{site} has {width or 'no such'} units, not {list(part.units)}")
+    return mediator

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run
 from interp_widgets.methods.mediation.alignment import AlignedGroup
-from interp_widgets.methods.mediation.mediators import Feature, Mediator
+from interp_widgets.methods.mediation.features import Feature
+from interp_widgets.methods.mediation.mediators import Mediator
 from interp_widgets.methods.rows import in_chunks
 from interp_widgets.methods.short_runs import NOTHING, ShortRun
 from interp_widgets.session.capture import frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from interp_widgets.methods.circuits.cut import Cut
 from interp_widgets.methods.circuits.engine import ModelEngine
-from interp_widgets.methods.mediation.mediators import Path
+from interp_widgets.methods.mediation.composed import Path
 from interp_widgets.methods.mediation.network import Network
 from interp_widgets.methods.mediation.sources import Kind
 from interp_widgets.results.graph import Graph
@@ -158,8 +157,3 @@ class Paths:
             batch = PromptBatch(self.network.groups[g].side(side))
             self._written[g, side] = self.engine.writers(batch)[0]
         return self._written[g, side]
-
-
-def paths_in(mediators: Sequence[object]) -> list[int]:
-    """Return which of the mediators are edges or paths."""
-    return [i for i, one in enumerate(mediators) if isinstance(one, Path)]

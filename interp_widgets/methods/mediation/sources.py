@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -51,7 +52,6 @@ class Source:
     vector: Any = None
     seed: int = 0
     _means: dict[int, Tensor] = field(default_factory=dict)
-    _scale: float | None = None
 
     def __call__(self, part: Mediator, g: int) -> Change:
         """Return what is put in place of a part in the runs of a group."""
@@ -79,6 +79,11 @@ class Source:
         found = self.network.capture(group.side(side), [site])[site]
         return part.encode(take(found, part, group.positions(side, part.position)))
 
+    @cached_property
+    def deviation(self) -> float:
+        """Standard deviation of the noise."""
+        return NOISE * embedding_scale(self.network.session, self.network.groups[0].clean)
+
     @property
     def _from(self) -> int:
         """Which side means and resampled values come from: the counterfactual, where there is."""
@@ -102,24 +107,13 @@ class Source:
         order = torch.randperm(len(values), generator=draw)
         partner = torch.empty_like(order)
         partner[order] = order.roll(1)
-        found = values[partner]
-        if self.side == 1 - self._from:
-            return self._fitting(found, part, g)
-        return found
-
-    def _fitting(self, values: Tensor, part: Mediator, g: int) -> Tensor:
-        own = self.network.groups[g].positions(self.side, part.position)
-        assert values.shape[1] in (1, len(own[0]))  # aligned positions are as many on both sides
-        return values
+        return values[partner]
 
     def _noise(self, own: Tensor, part: Mediator, g: int) -> Tensor:
-        if self._scale is None:
-            prompts = self.network.groups[0].clean
-            self._scale = NOISE * embedding_scale(self.network.session, prompts)
         name = str(part.reads_at).encode() + str(part.head).encode()
         mix = int.from_bytes(name[-8:], "little") % 1_000_003
         draw = torch.Generator().manual_seed(self.seed * 7919 + 31 * g + mix)
-        return torch.randn(own.shape, generator=draw).to(own) * self._scale
+        return torch.randn(own.shape, generator=draw).to(own) * self.deviation
 
     def _vector(self, own: Tensor, part: Mediator) -> Tensor:
         if self.vector is None:

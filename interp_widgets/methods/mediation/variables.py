@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from interp_widgets.methods.catalogue import Run, method
+from interp_widgets.methods.mediation.finders import How
 from interp_widgets.methods.mediation.method import Places
 from interp_widgets.methods.mediation.names import Given
-from interp_widgets.methods.mediation.search import How, mediator_search
+from interp_widgets.methods.mediation.search import mediator_search
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.session.prompts import Prompt
 

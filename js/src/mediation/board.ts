@@ -42,6 +42,11 @@ export class Board {
     this.width = width;
   }
 
+  /** Other numbers came: what the tooltip says is old. */
+  forget(): void {
+    this.tip.hide();
+  }
+
   get scale(): Scale {
     return diverging(this.data.view.palette, this.data.top());
   }
@@ -240,8 +245,19 @@ export class Board {
     this.tip.show(x, y, `${own.name} (${own.type})`, rows);
   }
 
+  /** Scrolls a list so that the row is seen. */
+  private uncover(row: number): void {
+    const pane = this.el.parentElement;
+    if (!pane) return;
+    const { y, height } = this.box(row, 0);
+    if (y < pane.scrollTop) pane.scrollTop = y;
+    const over = y + height - (pane.scrollTop + pane.clientHeight);
+    if (over > 0) pane.scrollTop += over;
+  }
+
   private moved(row: number, col: number): void {
     if (!this.grid.focused || this.pointing) return;
+    this.uncover(row);
     const frame = this.el.getBoundingClientRect();
     const { x, y, width, height } = this.box(row, col);
     const across = this.data.isGrid ? x + width : this.left;

@@ -20,7 +20,11 @@ interface AtStrength {
 }
 
 export class Card {
-  readonly el = h("section", { class: "iw-mediation-card", "aria-label": "The chosen mediator" });
+  readonly el = h("div", {
+    class: "iw-mediation-card",
+    role: "group",
+    "aria-label": "The chosen mediator",
+  });
   private readonly heading = h("h3", { class: "iw-mediation-heading" });
   private readonly path = h("div", {});
   private readonly facts = h("p", { class: "iw-mediation-facts" });

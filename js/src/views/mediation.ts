@@ -16,7 +16,12 @@ function mount(view: View): Promise<void> {
   const tip = new Tooltip(view.el, view.signal);
   const key = h("div", { class: "iw-mediation-key" });
   const facts = h("span", {});
-  const left = h("div", { class: "iw-mediation-left" }, board.el, key);
+  const left = h(
+    "div",
+    { class: "iw-mediation-left" },
+    h("div", { class: "iw-mediation-scroll" }, board.el),
+    key,
+  );
   const compare = h("div", { class: "iw-mediation-compare" });
   const both = h("div", { class: "iw-mediation-both" }, left, card.el);
   view.body.append(both, compare);
@@ -129,6 +134,7 @@ function mount(view: View): Promise<void> {
   }
 
   const load = async () => {
+    board.forget();
     try {
       await data.load();
     } catch (error) {
