@@ -28,6 +28,7 @@ def run() -> Iterator[Row]:
         {"happy": session.prompts([f"{name} {words}" for name in NAMES])}
         for words in ("was happy and smiled", "was sad and cried")
     )
+    circuit = iw.circuit(clean, corrupted, method="eap-ig")
     results = {
         "attention, all heads": iw.attention(clean),
         "logit lens": iw.logit_lens(clean),
@@ -35,7 +36,9 @@ def run() -> Iterator[Row]:
         "layer × head patching": iw.patching(clean, corrupted, "z"),
         "layer × position patching": iw.patching(clean, corrupted, "resid_post"),
         "activations, 15 × 128": iw.activations(clean, "resid_post"),
-        "circuit": iw.circuit(clean, corrupted, method="eap-ig"),
+        "circuit": circuit,
+        "attribution graph": circuit.to_attribution_graph(),
+        "modules": session.anatomy.result(),
         "concepts": iw.concepts(happy, sad),
         "scatter": iw.scatter(
             iw.patching(clean, corrupted, "z"),

@@ -24,6 +24,7 @@ from interp_widgets.figures.graph_drawing import (
     ports,
     sign_note,
     signs,
+    write_light,
 )
 from interp_widgets.figures.graph_layout import Box, Edge, bands, fold, measure, move, stack, wrap
 from interp_widgets.figures.style import Style
@@ -217,12 +218,18 @@ def _packed(
     arrows(ax, edges, by_name, heads=False, style=style)
     draw_boxes(ax, boxes, style, size, arranged["pins"])
     ports(ax, boxes)
+    layers = []
     for level, row in levels.items():
         if level == int(level) and 0 <= level < graph.layers:
             y = 0.05 + tall / 2 + sorted(levels).index(level) * step
             name = f"layer {int(level)}"
             if row[0].kind != "mlp":
-                ax.text(0.02, y, name, va="center", fontsize=style.small, color="#555555")
+                layers.append((0.02, y, name, "#555555"))
+    if style.screen:
+        write_light(ax, layers, style.small, ("left", "center"))
+    else:
+        for x, y, name, color in layers:
+            ax.text(x, y, name, va="center", fontsize=style.small, color=color)
     legend(figure, marks, style)
     return figure
 

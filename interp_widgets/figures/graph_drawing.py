@@ -17,6 +17,7 @@ from interp_widgets.figures.figure import new_figure
 from interp_widgets.figures.graph_layout import PORTS, Box, Edge
 from interp_widgets.figures.graph_routes import CLEAR, Point, Router
 from interp_widgets.figures.labels import escape
+from interp_widgets.figures.screen import Words
 from interp_widgets.figures.style import OKABE_ITO, Style, ink_on
 
 POSITIVE, NEGATIVE = OKABE_ITO["vermilion"], OKABE_ITO["blue"]
@@ -124,6 +125,7 @@ def draw_boxes(
     ax: Axes, boxes: Sequence[Box], style: Style, size: float, pins: Sequence[str] = ()
 ) -> None:
     """Draw boxes with their lines; the first line of a group is its name."""
+    light: list[tuple[float, float, str, str]] = []
     for box in boxes:
         pinned = box.name in pins
         line: object = "solid"
@@ -156,6 +158,10 @@ def draw_boxes(
         top = box.y + (len(box.lines) - 1) * step / 2
         for n, text in enumerate(box.lines):
             title = box.kind == "group" and n == 0
+            slanted = bool(n) and text.startswith("at ")
+            if style.screen and not title and not slanted:
+                light.append((box.x, top - n * step, text, ink_on(face)))
+                continue
             ax.text(
                 box.x,
                 top - n * step,
@@ -164,10 +170,25 @@ def draw_boxes(
                 va="center",
                 fontsize=size,
                 fontweight="bold" if title else "normal",
-                fontstyle="italic" if n and text.startswith("at ") else "normal",
+                fontstyle="italic" if slanted else "normal",
                 color=ink_on(face),
                 zorder=3,
             )
+    write_light(ax, light, size)
+
+
+def write_light(
+    ax: Axes,
+    words: Sequence[tuple[float, float, str, str]],
+    size: float,
+    align: tuple[str, str] = ("center", "center"),
+) -> None:
+    """Write words (x, y, text, colour) as one artist: for the screen."""
+    if not words:
+        return
+    x, y, texts, colors = zip(*words, strict=True)
+    points = np.column_stack([x, y])
+    ax.add_artist(Words(points, texts, ax.transData, size=size, colors=colors, align=align))
 
 
 def ports(ax: Axes, boxes: Sequence[Box]) -> None:
@@ -203,6 +224,9 @@ def legend(figure: matplotlib.figure.Figure, handles: Sequence[Line2D], style: S
     """Say what colours and marks mean, below the drawing."""
     if not handles:
         return
+    if style.screen and style.region is None:
+        _light_legend(figure, handles, style)
+        return
     figure.legend(
         handles=handles,
         loc="lower center",
@@ -213,6 +237,31 @@ def legend(figure: matplotlib.figure.Figure, handles: Sequence[Line2D], style: S
         columnspacing=1.2,
         borderaxespad=0.2,
         labelspacing=0.3,
+    )
+
+
+def _light_legend(
+    figure: matplotlib.figure.Figure, handles: Sequence[Line2D], style: Style
+) -> None:
+    """Draw the entries in inches, their words as one artist: for the screen."""
+    labels = [str(h.get_label()).replace("$", "") for h in handles]
+    columns = columns_of([str(h.get_label()) for h in handles], style)
+    widths = [0.0] * columns
+    for i, label in enumerate(labels):
+        widths[i % columns] = max(widths[i % columns], len(label) * style.small * 0.55 / 72 + 0.45)
+    left = (style.width - sum(widths)) / 2
+    line = style.small / 72 * 1.4
+    points = []
+    for i, handle in enumerate(handles):
+        x = left + sum(widths[: i % columns])
+        y = 0.1 + ((len(handles) - 1) // columns - i // columns) * line
+        alone = handle.get_linestyle() == "None" or handle.get_linewidth() == 0
+        handle.set_data([x + 0.12] if alone else [x, x + 0.24], [y] if alone else [y, y])
+        handle.set_transform(figure.dpi_scale_trans)
+        figure.add_artist(handle)
+        points.append((x + 0.31, y))
+    figure.add_artist(
+        Words(points, labels, figure.dpi_scale_trans, size=style.small, align=("left", "center"))
     )
 
 

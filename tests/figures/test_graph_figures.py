@@ -11,6 +11,7 @@ import pytest
 import interp_widgets as iw
 from interp_widgets.figures.graph_layout import Box, Edge, bands, fold, stack
 from interp_widgets.figures.graph_routes import Router
+from interp_widgets.figures.screen import Words
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
 
@@ -31,15 +32,27 @@ def circuit() -> CircuitResult:
     return CircuitResult.from_graph(graph.with_scores(scores).with_edges(NAMES), title="Three")
 
 
+def light(artist) -> list[Words]:
+    """The words that the screen draws as one artist."""
+    return [child for child in artist.get_children() if isinstance(child, Words)]
+
+
 def texts(figure) -> list[str]:
-    return [t.get_text() for t in figure.mpl.axes[0].texts]
+    ax = figure.mpl.axes[0]
+    return [t.get_text() for t in ax.texts] + [w for group in light(ax) for w in group.words]
+
+
+def legend_of(figure) -> set[str]:
+    if figure.mpl.legends:
+        return {t.get_text() for t in figure.mpl.legends[0].get_texts()}
+    return {w for group in light(figure.mpl) for w in group.words}
 
 
 def inside(figure) -> bool:
     figure.png()
     ax = figure.mpl.axes[0]
     box = ax.get_window_extent().padded(2)
-    found = [artist.get_window_extent() for artist in (*ax.texts, *ax.patches)]
+    found = [artist.get_window_extent() for artist in (*ax.texts, *ax.patches, *light(ax))]
     return all(
         box.x0 <= b.x0 and b.x1 <= box.x1 and box.y0 <= b.y0 and b.y1 <= box.y1 for b in found
     )
@@ -57,8 +70,7 @@ def test_classes_are_drawn_with_names_and_stay_inside(circuit, venue, layout):
         assert r"movers <b>\$x\$" in texts(figure)
     else:
         assert {"0.1", "2.0", "2.3", "layer 1"} <= set(texts(figure))
-        legend = {t.get_text() for t in figure.mpl.legends[0].get_texts()}
-        assert {"previous", "induction"} <= legend
+        assert {"previous", "induction"} <= legend_of(figure)
 
 
 def test_a_group_that_was_folded_is_one_box(circuit):
@@ -85,8 +97,7 @@ def test_the_reference_says_what_was_found(circuit):
     figure = circuit.figure(reference=["1.2", "2.0", "0.3"])
     assert "precision 0.40, recall 0.67" in figure.caption
     assert "0.3" in texts(figure)
-    legend = {t.get_text() for t in figure.mpl.legends[0].get_texts()}
-    assert {"in the reference", "not in it", "missed"} <= legend
+    assert {"in the reference", "not in it", "missed"} <= legend_of(figure)
     figure = circuit.figure(reference=[*NAMES[:4], "m0->logits"])
     assert "precision 0.50, recall 0.80 (4 edges shared, 1 missed, 4 extra)" in figure.caption
     assert "MLP 0" in texts(figure)
@@ -191,10 +202,10 @@ def test_edges_pass_beside_the_boxes_that_they_do_not_touch():
 
 
 def test_the_legend_names_the_signs_that_are_drawn(circuit):
-    words = {t.get_text() for t in circuit.figure().mpl.legends[0].get_texts()}
+    words = legend_of(circuit.figure())
     assert {"raises the metric", "lowers it"} <= words
     positive = circuit.figure(edges=1, connected=False)
-    words = {t.get_text() for t in positive.mpl.legends[0].get_texts()}
+    words = legend_of(positive)
     assert "raises the metric" in words
     assert "lowers it" not in words
     assert "dashed" in circuit.figure().caption
