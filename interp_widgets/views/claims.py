@@ -62,6 +62,7 @@ class ClaimsView(View, bundle="claims"):
                 for i, card in enumerate(result.cards)
             ],
             "lamp_names": dict(LAMPS),
+            "can_colour": self._session is not None and bool(result.live),
         }
 
     def first(self) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class ClaimsView(View, bundle="claims"):
         """Say that nothing can be changed or tested on a page without a kernel."""
         spec = super().export_spec()
         cards = [{**c, "can_test": False, "can_change": False} for c in spec["cards"]]
-        return {**spec, "cards": cards}
+        return {**spec, "cards": cards, "can_colour": False}
 
     def export_requests(self) -> Any:
         """Name the inputs behind the first dots of every claim."""

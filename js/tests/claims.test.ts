@@ -53,7 +53,14 @@ const LAMP_NAMES = { F: "falsifiable", R: "reproducible", P: "predictive" };
 
 function open(cards: unknown[], answers = {}, state = {}) {
   const first = { numbers: cards.map(() => numbers) };
-  const spec = { kind: "claims", title: "Report", cards, lamp_names: LAMP_NAMES, first };
+  const spec = {
+    kind: "claims",
+    title: "Report",
+    cards,
+    lamp_names: LAMP_NAMES,
+    can_colour: true,
+    first,
+  };
   const common = {
     alt: "",
     recipe: "",
@@ -91,7 +98,7 @@ describe("a card", () => {
         asked.push(payload);
         return { tokens: [" a", TAG], answer: " yes", foil: " no" };
       },
-      tokens: () => ({ values: [] }),
+      tokens: () => ({ values: array(0.5, -1) }),
     });
     await settle();
     (root.querySelector('[aria-label="Next Input"]') as HTMLButtonElement).click();
@@ -99,6 +106,12 @@ describe("a card", () => {
     expect(asked).toEqual([{ claim: 0, input: 1 }]);
     expect(root.querySelector(".iw-cl-input")?.textContent).toContain("wrong by 4.00 logits");
     expect(root.querySelectorAll(".iw-cl-chip")[1]?.textContent).toBe(TAG);
+    const colour = [...root.querySelectorAll("button")].find((b) =>
+      b.textContent?.startsWith("Col"),
+    );
+    (colour as HTMLButtonElement).click();
+    await settle();
+    expect(root.querySelectorAll(".iw-cl-chip")[1]?.textContent).toBe(`${TAG} −`);
   });
 
   it("has a slider and a button before the test, and sends what they say", async () => {

@@ -120,6 +120,8 @@ def test_the_minimum_moves_before_the_test_and_is_locked_after_it(claim):
     message, _ = ask(view, "minimum", {"claim": 0, "value": 0.01})
     assert "cannot be changed" in str(message)
     assert claim.prediction.min_size == 0.25
+    assert view.spec["can_colour"]
+    assert not view.export_spec()["can_colour"]
     tokens = view.on_tokens({"claim": 0, "input": 2})
     assert tokens["values"].values.shape == (7,)
     claim.session.ablate("z", layer=0, head=0)

@@ -19,6 +19,7 @@ interface Input {
 export class Reasons {
   private readonly opened = h("div", { class: "iw-cl-input", role: "status" });
   private chosen = -1;
+  private claim = -1;
 
   constructor(private readonly view: View) {}
 
@@ -66,10 +67,13 @@ export class Reasons {
         text((from + to) / 2, plot.top - 5, "right for the wrong reason", "middle", "iw-cl-say"),
       );
     const pick = stepper("Input", score.length, 0, (i) => open(i));
-    const open = (i: number): void => {
+    const mark = (i: number): void => {
       for (const { dot } of dots) dot.classList.remove("iw-cl-chosen");
       dots[i]?.dot.classList.add("iw-cl-chosen");
       pick.set(i);
+    };
+    const open = (i: number): void => {
+      mark(i);
       this.chosen = i;
       this.view.guard(() => this.open(at, i, score[i] ?? 0, margin[i] ?? 0))();
     };
@@ -89,8 +93,13 @@ export class Reasons {
       },
       { signal: this.view.signal },
     );
-    this.opened.replaceChildren();
-    this.chosen = -1;
+    const again = this.chosen;
+    if (at === this.claim && again >= 0 && again < score.length) mark(again);
+    else {
+      this.opened.replaceChildren();
+      this.chosen = -1;
+    }
+    this.claim = at;
     return figure("Right, and why: ● right, ✕ wrong", plot.svg, pick.el, this.opened);
   }
 
@@ -107,8 +116,7 @@ export class Reasons {
         `; ${round(score)} of the decision goes through the mechanism`,
     );
     this.opened.replaceChildren(h("div", { class: "iw-cl-chips" }, ...chips), line_);
-    const can = this.view.spec.live && !this.view.spec.exported;
-    if (!can) return;
+    if (!this.view.spec.can_colour) return;
     const explain = button("Colour tokens by attribution", () => {
       explain.disabled = true;
       this.view.guard(async () => {
