@@ -90,6 +90,7 @@ export function drawPoints(plot: Plot, tip: Tooltip): HTMLElement {
   );
   const turned = `rotate(-90) translate(${-(height - pad.bottom + pad.top) / 2} 11)`;
   picture.append(s("text", { class: "iw-mediation-axis", transform: turned }, plot.yLabel));
+  const named: { x: number; y: number }[] = [];
   for (const p of shown) {
     const dot = s("circle", {
       class: p.mark ? "iw-mediation-dot iw-mediation-chosen" : "iw-mediation-dot",
@@ -102,7 +103,11 @@ export function drawPoints(plot: Plot, tip: Tooltip): HTMLElement {
     dot.addEventListener("pointerleave", () => tip.leave());
     if (plot.pick) dot.addEventListener("click", () => plot.pick?.(p.i));
     picture.append(dot);
-    if (p.label) {
+    const free = named.every(
+      (at) => Math.abs(at.x - px(p.px)) > 60 || Math.abs(at.y - py(p.y)) > 12,
+    );
+    if (p.label && free) {
+      named.push({ x: px(p.px), y: py(p.y) });
       const right = px(p.px) > width / 2;
       picture.append(
         s(
