@@ -205,3 +205,35 @@ def test_links_predict_what_ablations_do_on_the_demo_model(capsys):
     assert r(held, effect[chosen]) > 0.9
     assert abs(by_size) < 0.6
     assert r(free, effect[chosen]) < r(held, effect[chosen]) - 0.2
+
+
+def test_a_supernode_of_the_demo_model_turns_the_number_of_the_verb(capsys):
+    """Four features that write "is, was, has", inverted; against other fours of the same place."""
+    session = iw.demo()
+    transcoders = iw.Transcoders.load(iw.demo.TRANSCODERS)
+    prompt = session.prompt("Yesterday the car from the teachers")
+    graph = iw.attribution_graph(prompt, transcoders, targets=[" has", " have"])
+    singular = ["3_245_6", "2_245_6", "2_0_6", "2_295_6"]
+    for node in graph.meta["nodes"]:
+        if node["node_id"] in singular:
+            assert {" is", " was", " has"} <= set(node["top_logits"][:6])
+    others = [n for n, kind in zip(graph.names, graph.node_kinds, strict=True)
+              if kind == 0 and n[0] in "23" and n.endswith("_6") and n not in singular]  # fmt: skip
+    rng = np.random.default_rng(0)
+    groups = {"singular": singular}
+    groups |= {str(i): list(rng.permutation(others)[:4]) for i in range(8)}
+
+    def lost(name: str) -> float:
+        result = iw.feature_intervention(
+            prompt, transcoders, {name: -1.0}, groups=groups, targets=[" has", " have"],
+            attention="free",
+        )  # fmt: skip
+        before, after = (result.arrays["logits"][0] - result.arrays["logits"][1]).tolist()
+        return before - after
+
+    found = {name: lost(name) for name in groups}
+    random = [found[name] for name in groups if name != "singular"]
+    with capsys.disabled():
+        print(f"\nhas over have: {found['singular']:.2f} lost, others {np.round(random, 2)}")
+    assert found["singular"] > 3
+    assert found["singular"] > 1.5 * max(random)
