@@ -64,7 +64,7 @@ export class Reasons {
     const wide = to - from > 130;
     if (wide)
       plot.svg.append(
-        text((from + to) / 2, plot.top - 5, "right for the wrong reason", "middle", "iw-cl-say"),
+        text((from + to) / 2, plot.top + 14, "right for the wrong reason", "middle", "iw-cl-say"),
       );
     const pick = stepper("Input", score.length, 0, (i) => open(i));
     const mark = (i: number): void => {
