@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import matplotlib.figure
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from interp_widgets.figures.figure import new_figure, renderer
 from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, frame_cells, room_below
 from interp_widgets.figures.labels import token_labels
+from interp_widgets.figures.lines import draw_lines
 from interp_widgets.figures.style import OKABE_ITO, Style
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import to_numpy
@@ -48,6 +49,8 @@ def draw(
     outline: Any = (),
     bars: Literal["", "mean", "max", "min", "norm"] = "",
     scale: Literal["slice", "trim", "all"] = "slice",
+    lines: bool = False,
+    groups: Mapping[str, Sequence[str]] | None = None,
     **dims: int,
 ) -> matplotlib.figure.Figure:
     """Draw two dims of the array.
@@ -66,6 +69,10 @@ def draw(
         A reduction of each row and column, drawn beside the grid.
     scale
         What the colours span: the slice, its middle 99 %, or the whole array.
+    lines
+        Draw each row as a line over the columns, with the intervals that stand beside it.
+    groups
+        With ``lines``: names of rows by group; a line is a group's mean, its band their range.
 
     Raises
     ------
@@ -89,6 +96,8 @@ def draw(
     values = plane(result.values, names, rows or "", cols or "", fixed)
     if rows is None or cols is None:
         return _line(result, style, to_numpy(values)[0].astype(np.float64), cols or rows or "")
+    if lines:
+        return draw_lines(result, style, notes, (rows, cols), fixed, groups)
     whole = result.range if scale == "all" or not fixed else Range.of(values)
     top, left = (_span(w, n) for w, n in zip(window or (None, None), values.shape, strict=True))
     shown = values[top, left]

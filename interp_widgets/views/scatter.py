@@ -68,6 +68,8 @@ class ScatterView(View, bundle="scatter"):
             "selects": {dim: FIELDS[dim] for dim in result.dims if dim in FIELDS},
             "count": int(result.finite.sum()),
             "missing": int((~result.finite).sum()),
+            "map": result.is_map,
+            "links": dict(result.meta.get("links", {})),
         }
 
     def first(self) -> dict[str, Any]:
@@ -82,10 +84,11 @@ class ScatterView(View, bundle="scatter"):
             "x": Array(result.numpy("x"), "float32"),
             "y": Array(result.numpy("y"), "float32"),
             "cell": Array(result.numpy("cell"), "int32"),
-            "outliers": result.outliers(30),
+            "outliers": [] if result.is_map else result.outliers(30),
             "pearson": _number(result.pearson),
             "spearman": _number(result.spearman),
             "count": int(result.finite.sum()),
+            **_drawn(result),
         }
 
     def _shown(self, mode: str) -> ScatterResult:
@@ -185,6 +188,18 @@ def _numbers(result: ScatterResult) -> dict[str, list[int]]:
         return {}
     digits = ["".join(c for c in name if c.isdigit()) for name in names]
     return {"layer": [int(d) if d else -1 for d in digits]}
+
+
+def _drawn(result: ScatterResult) -> dict[str, Array]:
+    """Return sizes as shares of the largest, and the lines between points, where there are any."""
+    found = {}
+    if "size" in result.arrays:
+        size = result.numpy("size").astype(np.float32)
+        found["size"] = Array(size / max(float(size.max()), 1e-12), "float32")
+    if len(result.arrays.get("link", ())):
+        found["link"] = Array(result.numpy("link"), "int32")
+        found |= {k: Array(result.numpy(k), "float32") for k in ("link_weight", "link_value")}
+    return found
 
 
 def _number(x: float) -> float | None:

@@ -13,13 +13,20 @@ from interp_widgets.methods.particle.heads import Heads
 from interp_widgets.methods.particle.jet import jet
 from interp_widgets.methods.particle.jets import toy_jets
 from interp_widgets.methods.particle.model import ParticleTransformer
-from interp_widgets.methods.particle.observables import observables, subjettiness
+from interp_widgets.methods.particle.observables import (
+    FAMILIES,
+    PRONGS,
+    observables,
+    subjettiness,
+)
 from interp_widgets.methods.particle.probes import families, probes
 from interp_widgets.methods.particle.ridge import principal_angles
 from interp_widgets.methods.particle.scan import scan
 from interp_widgets.session.session import Session
 
 __all__ = [
+    "FAMILIES",
+    "PRONGS",
     "Heads",
     "ParticleTransformer",
     "attended",

@@ -28,11 +28,8 @@ STEPS: Final = 200
 BATCH: Final = 128
 JETS: Final = 0
 """Seed of the training jets; tests draw theirs from other seeds."""
-SEED: Final = 5
-"""Of the weights and batches: of 0 to 6 the one with the smallest circuit, for teaching.
-
-All seven reach an AUC of 0.94 to 0.97; the circuits have 4 to 8 heads.
-"""
+SEED: Final = 0
+"""Of the weights and batches."""
 
 
 def train(steps: int = STEPS, seed: int = SEED) -> ParticleTransformer:

@@ -20,6 +20,10 @@ interface Answer {
   pearson: number | null;
   spearman: number | null;
   count: number;
+  size?: NdArray;
+  link?: NdArray;
+  link_weight?: NdArray;
+  link_value?: NdArray;
 }
 
 export interface End {
@@ -119,16 +123,32 @@ export class Cloud {
       .sort((a, b) => (x.data[a] as number) - (x.data[b] as number));
     this.grid.resize(this.order.length ? 1 : 0, this.order.length, view.spec.title);
     const missing = x.data.length - count;
-    this.facts.textContent = [
+    const correlations = [
       `Pearson r ${pearson === null ? "undefined" : num(pearson)}`,
       `Spearman ρ ${spearman === null ? "undefined" : num(spearman)}`,
+    ];
+    this.facts.textContent = [
+      ...(view.spec.map ? [] : correlations),
       plural(count, "point"),
+      this.lines,
       missing ? `${missing} not finite, left out` : "",
       this.shared && `both axes: ${this.shared}`,
     ]
       .filter(Boolean)
       .join("   ");
     this.arrange();
+  }
+
+  /** What lines and sizes mean. */
+  private get lines(): string {
+    const { answer } = this;
+    const { weight, value, size } = this.view.spec.links ?? {};
+    const area = answer?.size && size ? `area: ${size}` : "";
+    if (!answer?.link_value) return area;
+    const values = Array.from(answer.link_value.data);
+    const ends = [Math.min(...values), Math.max(...values)].map((v) => num(v)).join(" to ");
+    const line = `${plural(values.length, "line")}, wider for more ${weight}, darker for more ${value} (${ends})`;
+    return [area, line].filter(Boolean).join("   ");
   }
 
   private cellOf(i: number): Record<string, number> {
@@ -216,6 +236,12 @@ export class Cloud {
     paintCloud(ctx, {
       axes,
       points: { x: answer.x.data, y: answer.y.data },
+      size: answer.size?.data,
+      links: answer.link && {
+        ends: answer.link.data,
+        weight: answer.link_weight?.data ?? [],
+        value: answer.link_value?.data ?? [],
+      },
       order: this.order,
       palette: view.palette,
       names: [...new Set([...this.brushed.slice(0, 40), ...outliers])].map(
@@ -225,7 +251,7 @@ export class Cloud {
       selected: this.fitting(view.selection.get() as unknown as Record<string, unknown>),
       hovered: this.fitting(this.hovered as Record<string, unknown> | null),
       lasso: this.lasso,
-      identity: view.state.identity !== false,
+      identity: view.state.identity !== false && !(view.spec.map && answer.size),
       ends: { x: this.axis(view.spec.x), y: this.axis(view.spec.y) },
     });
   }

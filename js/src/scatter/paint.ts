@@ -7,9 +7,19 @@ import { type Axes, type Points, placed, type Spot, ticks } from "./plot.js";
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 const TITLE = FONT.replace("11px", "12px");
 
+/** Lines between points: two ends each. */
+export interface Links {
+  ends: ArrayLike<number>;
+  weight: ArrayLike<number>;
+  value: ArrayLike<number>;
+}
+
 export interface Picture {
   axes: Axes;
   points: Points;
+  /** Share of the largest area. */
+  size?: ArrayLike<number> | undefined;
+  links?: Links | undefined;
   order: readonly number[];
   palette: Palette;
   names: readonly (readonly [point: number, name: string])[];
@@ -31,6 +41,8 @@ export function paintCloud(ctx: CanvasRenderingContext2D, picture: Picture): voi
     y: axes.py(points.y[i] as number),
   });
   const radius = order.length > 2000 ? 2 : order.length > 400 ? 3 : 4;
+  const area = picture.size;
+  if (picture.links) paintLinks(ctx, picture.links, palette, at);
   const disc = ({ x, y }: Spot, r: number) => {
     ctx.beginPath();
     ctx.arc(x, y, r, 0, 2 * Math.PI);
@@ -39,7 +51,7 @@ export function paintCloud(ctx: CanvasRenderingContext2D, picture: Picture): voi
   ctx.globalAlpha = order.length > 400 ? 0.55 : 0.85;
   ctx.fillStyle = `rgb(${blue.join(",")})`;
   for (const i of order) {
-    disc(at(i), radius);
+    disc(at(i), area ? 2.5 + 7 * Math.sqrt(area[i] as number) : radius);
     ctx.fill();
   }
   ctx.globalAlpha = 1;
@@ -145,4 +157,29 @@ function paintNames(
     ctx.fillStyle = palette.text;
     ctx.fillText(name, spot.x, spot.y);
   });
+}
+
+/** Wider for more weight, farther along the palette for more value. */
+function paintLinks(
+  ctx: CanvasRenderingContext2D,
+  links: Links,
+  palette: Palette,
+  at: (i: number) => Spot,
+): void {
+  const values = Array.from(links.value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const colors = palette.sequential.slice(1);
+  ctx.lineCap = "round";
+  values.forEach((value, i) => {
+    const share = high > low ? (value - low) / (high - low) : 1;
+    const color = colors[Math.round(share * (colors.length - 1))] ?? [63, 134, 190];
+    const [from, to] = [at(links.ends[2 * i] as number), at(links.ends[2 * i + 1] as number)];
+    ctx.strokeStyle = `rgb(${color.join(",")})`;
+    ctx.lineWidth = 0.8 + 5 * (links.weight[i] as number);
+    ctx.beginPath();
+    ctx.moveTo(from.x, from.y);
+    ctx.lineTo(to.x, to.y);
+    ctx.stroke();
+  });
+  ctx.lineCap = "butt";
 }
