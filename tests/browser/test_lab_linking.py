@@ -1,0 +1,130 @@
+"""Two prompts side by side in a real JupyterLab: cells are carried over, pointers are followed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.browser.lab import Lab, serve, write_notebook
+from tests.browser.test_lab import ask, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.slow]
+
+SETUP = """
+import interp_widgets as iw
+session = iw.demo()
+clean = session.prompt(
+    "When Mary and John went to the store, John gave a drink to", answer=" Mary", foil=" John"
+)
+other = session.prompt("When Mary and John went to the store, Mary gave a drink to")
+lens, lens_of_other = iw.logit_lens(clean).view(), iw.logit_lens(other).view()
+attention, blame = iw.attention(clean).view(), iw.attribute(clean).view()
+"""
+CELLS = (SETUP, "lens", "lens_of_other", "attention", "blame")
+LENS, OTHER, ATTENTION, BLAME = range(4)
+SHOTS = os.environ.get("INTERP_WIDGETS_SHOTS")
+"""A folder for pictures of the page, for somebody who wants to look."""
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory, chromium):
+    folder = tmp_path_factory.mktemp("linking")
+    write_notebook(folder / "lesson.ipynb", *CELLS)
+    with serve(folder) as address:
+        context = chromium.new_context(viewport={"width": 1300, "height": 3600})
+        context.set_default_timeout(60_000)
+        page = context.new_page()
+        page.complaints = []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        lab = Lab(page, address, "lesson.ipynb").open()
+        lab.run_all()
+        page.wait_for_function("document.querySelectorAll('.iw-root').length === 4")
+        page.wait_for_selector(".iw-strip-token")
+        yield lab
+        context.close()
+
+
+@pytest.fixture
+def undo(lesson):
+    yield
+    lesson.kernel("session.reset()")
+    wait_until(lesson, "not session.interventions.active")
+
+
+def view(lab, which):
+    return lab.page.locator(".iw-root").nth(which)
+
+
+def middle(lab, which, row, col):
+    """Where a cell of a lens is on the page: row 0 is the embedding, at the bottom."""
+    rows, cols = ask(lab, "list(lens.current.arrays['ids'].shape[:2])")
+    view(lab, which).locator(".iw-heatmap-plot").scroll_into_view_if_needed()
+    box = view(lab, which).locator(".iw-heatmap-plot").bounding_box()
+    return (
+        box["x"] + box["width"] * (col + 0.5) / cols,
+        box["y"] + box["height"] * (rows - row - 0.5) / rows,
+    )
+
+
+def test_a_cell_is_dragged_from_one_prompt_into_the_other(lesson, undo):
+    mouse = lesson.page.mouse
+    start = middle(lesson, LENS, 2, 10)
+    mouse.click(*start)
+    mouse.move(*start)
+    mouse.down()
+    end = middle(lesson, OTHER, 2, 10)
+    for share in (0.1, 0.5, 0.9, 1.0):
+        mouse.move(*(a + (b - a) * share for a, b in zip(start, end, strict=True)), steps=3)
+    if SHOTS:
+        lesson.page.screenshot(path=f"{SHOTS}/dragging.png")
+    mouse.up()
+    wait_until(lesson, "session.interventions.active")
+    (patch,) = ask(lesson, "session.interventions.to_json()")
+    row, column = ask(lesson, "lens.state['cell']")
+    assert row == 2
+    assert (patch["kind"], patch["site"], patch["layer"]) == ("patch", "resid_post", row - 1)
+    assert (patch["position"], patch["source_position"]) == ([column], [column])
+    assert patch["source"]["ids"] == ask(lesson, "clean.to_json()['ids']")
+    note = view(lesson, OTHER).get_by_text("session.patch(")
+    note.wait_for()
+    wait_until(lesson, "lens_of_other.spec['changed']")
+    assert lesson.page.complaints == []
+
+
+def test_a_cell_is_copied_with_c_and_patched_in_with_v(lesson, undo):
+    keyboard = lesson.page.keyboard
+    lesson.page.mouse.click(*middle(lesson, LENS, 3, 4))
+    keyboard.press("c")
+    wait_until(lesson, "lens.state['cell'][0] == 3")
+    copied = ask(lesson, "lens.state['cell'][1]")
+    lesson.page.mouse.click(*middle(lesson, OTHER, 3, 10))
+    keyboard.press("v")
+    wait_until(lesson, "session.interventions.active")
+    (patch,) = ask(lesson, "session.interventions.to_json()")
+    patched = ask(lesson, "lens_of_other.state['cell'][1]")
+    assert (patch["position"], patch["source_position"]) == ([patched], [copied])
+    assert patched > copied
+    assert lesson.page.complaints == []
+
+
+def test_the_pointer_over_a_token_is_followed_by_the_other_views(lesson):
+    selected = ask(lesson, "session.selection.token")
+    token = view(lesson, BLAME).locator(".iw-strip-token").nth(4)
+    token.scroll_into_view_if_needed()
+    token.hover()
+    lit = view(lesson, ATTENTION).locator(".iw-att-ylabels .iw-att-on")
+    lit.first.wait_for()
+    assert lit.first.get_attribute("data-i") == "4"
+    lesson.page.mouse.move(5, 5)
+    lesson.page.wait_for_function("() => !document.querySelector('.iw-att-ylabels .iw-att-on')")
+    assert ask(lesson, "session.selection.token") == selected
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_the_page_in_both_themes_for_somebody_who_looks(lesson, theme):
+    if not SHOTS:
+        pytest.skip("set INTERP_WIDGETS_SHOTS to a folder")
+    lesson.set_theme(theme)
+    lesson.page.wait_for_timeout(500)
+    lesson.page.screenshot(path=f"{SHOTS}/{theme}.png")
