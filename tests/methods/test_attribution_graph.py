@@ -15,6 +15,7 @@ from interp_widgets.methods.attribution_graph.frozen_model import FrozenModel
 from interp_widgets.methods.circuits import CircuitError
 from interp_widgets.results.attribution_graph import KINDS
 from interp_widgets.results.base import load
+from interp_widgets.session.errors import OutOfMemory
 from interp_widgets.session.session import Session
 from tests import families
 
@@ -486,3 +487,16 @@ def test_what_does_not_fit_is_refused_with_the_reason():
         other = Session(families.build(family))
         with pytest.raises(CircuitError):
             iw.attribution_graph(other.prompt(IDS), iw.Transcoders({0: fitting}))
+
+
+def test_memory_is_asked_for_first_and_half_precision_adds_up_coarsely(monkeypatch):
+    session = Session(families.build("llama").bfloat16())
+    graph = traced(session)
+    assert graph.meta["metadata"]["info"]["largest_gap"] < 0.03
+    targets = graph.node_kinds % 3 == 0
+    values = np.array([n.get("pre_activation", 0.0) for n in graph.meta["nodes"]])
+    np.testing.assert_allclose(sums(graph)[targets], values[targets], atol=0.05)
+    tracing = "interp_widgets.methods.attribution_graph.tracing.device_memory"
+    monkeypatch.setattr(tracing, lambda _: (100_000, None))
+    with pytest.raises(OutOfMemory, match=r"max_features=\d+ would fit"):
+        traced(session)
