@@ -163,7 +163,7 @@ export class CardView {
       for (const [i, row] of rows.entries())
         body.append(testRow(row, i === 0 ? (names[lamp] ?? lamp) : "", rows.length));
     }
-    const heads = ["", "test", "had to be", "came out", "p", "verdict"];
+    const heads = ["demand", "test", "had to be", "came out", "p", "verdict"];
     return table("Tests", heads, body);
   }
 
