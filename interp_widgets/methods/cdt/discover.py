@@ -38,7 +38,8 @@ class Found:
     rounds
         In which round each was found: 1 read by the logits, 2 by the nodes of round 1, ….
     relevance
-        Share of the targets' relevance within the source's layer (round 1: of the metric).
+        Share of the targets' relevance within the source's layer; for those that the logits read,
+        logits, the mean over prompts.
     """
 
     sources: tuple[Source, ...]
@@ -167,8 +168,7 @@ def search(
             scores += _scores(prompt, sources, targets, here, slot, how, attention)
             if progress is not None:
                 progress((number - 1) * len(prompts) + i + 1, most_rounds * len(prompts))
-        if targets:
-            scores = within_layers(scores, sources)
+        scores = within_layers(scores, sources) if targets else scores / len(prompts)
         order = np.argsort(-scores, kind="stable")[:per_round]
         targets = [sources[i] for i in order if scores[i] > 0]
         found |= {sources[i]: (number, float(scores[i])) for i in order if scores[i] > 0}
