@@ -38,8 +38,9 @@ class AttentionResult(Result):
 
     Arrays: `q [layer, head, position, d_head]` and `k [layer, kv_head, position, d_head]` (also
     `v`; `bias [layer, head, 2 * position - 1]` for a position bias by distance, or `[layer, head,
-    query, key]` for one of each pair; `valid [position]`, 1 for real keys), or ready `pattern [layer, head, query, key]`. Memory grows with the number of
-    tokens, not with its square. Optional: `value_norm [layer, head, key]`, the norm of what a head
+    query, key]` for one of each pair; `valid [position]`, 1 for real keys), or ready `pattern
+    [layer, head, query, key]`. Memory grows with the number of tokens, not with its square.
+    Optional: `value_norm [layer, head, key]`, the norm of what a head
     writes for a key, `‖v W_O‖`; `image [height, width, 3]`, uint8, the picture the patches are of;
     `against.q`, `against.k`, … of a second prompt.
 
