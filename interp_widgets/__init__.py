@@ -45,6 +45,7 @@ _PUBLIC = {
     "extract_circuit": "interp_widgets.methods.extraction.extract",
     "extraction_sweep": "interp_widgets.methods.extraction.extract",
     "circuit_toggles": "interp_widgets.methods.extraction.extract",
+    "crosscheck": "interp_widgets.methods.crosscheck",
     "concepts": "interp_widgets.methods.concepts",
     "show": "interp_widgets.methods.show",
     "scatter": "interp_widgets.methods.scatter",
@@ -62,6 +63,8 @@ _MODULES = {
     "demo": "interp_widgets.demo",  # a module that can be called
     "mediators": "interp_widgets.methods.mediation",
     "particle": "interp_widgets.methods.particle",
+    "dossier": "interp_widgets.methods.dossier",
+    "hypotheses": "interp_widgets.methods.hypotheses",
     "tasks": "interp_widgets.demo.tasks",
     "weights": "interp_widgets.methods.weights",
 }

@@ -98,13 +98,10 @@ def head_scores(
     >>> iw.head_scores(iw.demo()).meta["named"]["induction"]
     """
     session.anatomy.locate("pattern", 0)
-    pool = _pool(session, tokens)
-    draw = torch.randint(len(pool), (batch, length), generator=run.generator())
-    rows = [[pool[int(i)] for i in row] for row in draw]
-    start = _beginning(session)
-    repeats = session.prompts([session.prompt([*start, *row, *row]) for row in rows])
+    pool = token_pool(session, tokens)
+    repeats, start = repeated_tokens(session, pool, batch, length, run.generator())
     run.progress(0, 3)
-    scores = by_attention(session, repeats, len(start), length)
+    scores = by_attention(session, repeats, start, length)
     run.progress(1, 3)
     spread = pool[:: max(1, len(pool) // 100)][:100]
     scores[COPYING] = copying_scores(session, spread).float()
@@ -185,7 +182,24 @@ def _named(scores: Tensor, threshold: float) -> list[str]:
     return [f"{i // heads}.{i % heads}" for i in order if float(scores.flatten()[i]) >= threshold]
 
 
-def _pool(session: Session, tokens: Sequence[str | int] | None) -> list[int]:
+def repeated_tokens(
+    session: Session, pool: Sequence[int], batch: int, length: int, generator: torch.Generator
+) -> tuple[PromptBatch, int]:
+    """Return sequences of random tokens, each repeated once, and how many tokens stand before."""
+    draw = torch.randint(len(pool), (batch, length), generator=generator)
+    rows = [[pool[int(i)] for i in row] for row in draw]
+    start = _beginning(session)
+    return session.prompts([session.prompt([*start, *row, *row]) for row in rows]), len(start)
+
+
+def token_pool(session: Session, tokens: Sequence[str | int] | None = None) -> list[int]:
+    """Return the tokens to draw from: those given, or the vocabulary without special ones.
+
+    Raises
+    ------
+    ValueError
+        When there are not two.
+    """
     if tokens is not None:
         pool = [session.token_id(token) for token in tokens]
     else:

@@ -1,0 +1,314 @@
+"""A dossier as text and as a page: ribbon, dial, evidence, detector, limits."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from interp_widgets.results.array import ArrayResult
+
+if TYPE_CHECKING:
+    from interp_widgets.results.dossier import DossierResult
+
+MOST_SCORES = 2000
+STEPS = 10_000
+"""Of the slider."""
+SECTIONS = (
+    ("threat", "Threat"),
+    ("benefits", "Benefits of knowing"),
+    ("risks", "Risks of knowing"),
+)
+
+STYLE = """
+.iw-dossier { --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --good: #116329; --bad: #b3261e;
+  --paper: #fff; --accent: #0550ae; color: var(--ink); background: var(--paper);
+  max-width: 1120px; margin: 0 auto; font: 14px/21px system-ui, -apple-system, "Segoe UI", Roboto,
+  sans-serif; }
+@media (prefers-color-scheme: dark) { .iw-dossier { --ink: #e6e8eb; --soft: #9aa4af;
+  --line: #3d444d; --good: #5fce7c; --bad: #ff8a80; --paper: #0e1013; --accent: #7cb7ff; } }
+html:has(.iw-dossier-page) body { margin: 0; padding: 24px 16px; color: #59636e;
+  font: 13px/20px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
+html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
+@media (prefers-color-scheme: dark) { html:has(.iw-dossier-page) body { background: #0e1013;
+  color: #9aa4af; } }
+.iw-dossier h1 { font-size: 24px; line-height: 30px; margin: 0 0 4px; }
+.iw-dossier h2 { font-size: 17px; line-height: 24px; margin: 28px 0 8px; }
+.iw-dossier .ribbon { font-weight: 700; font-size: 16px; padding: 8px 12px; border: 2px solid;
+  border-left-width: 12px; border-radius: 4px; margin: 12px 0; }
+.iw-dossier .ribbon.unverified, .iw-dossier .no { color: var(--bad); }
+.iw-dossier .ribbon.verified, .iw-dossier .yes { color: var(--good); }
+.iw-dossier .restricted { font-weight: 700; color: var(--bad); }
+.iw-dossier .head { display: flex; gap: 28px; align-items: center; flex-wrap: wrap; }
+.iw-dossier .head > div { flex: 1 1 340px; min-width: 0; }
+.iw-dossier .scroll { overflow-x: auto; }
+.iw-dossier table { border-collapse: collapse; width: 100%; }
+.iw-dossier th, .iw-dossier td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0;
+  border-bottom: 1px solid var(--line); }
+.iw-dossier th { color: var(--soft); font-weight: 600; }
+.iw-dossier td.n, .iw-dossier th.n { text-align: right; font-variant-numeric: tabular-nums;
+  white-space: nowrap; }
+.iw-dossier .soft { color: var(--soft); }
+.iw-dossier ul { margin: 4px 0; padding-left: 20px; }
+.iw-dossier .dial text { fill: var(--ink); }
+.iw-dossier .slider { display: grid; gap: 4px; max-width: 560px; }
+.iw-dossier input[type=range] { width: 100%; min-height: 24px; accent-color: var(--accent); }
+.iw-dossier main { display: grid; gap: 20px; }
+.iw-dossier main > * { min-width: 0; }
+"""
+SCRIPT = """
+(() => {
+  const root = document.querySelector(".iw-dossier-page .slider");
+  if (!root) return;
+  const data = JSON.parse(document.getElementById("iw-dossier-scores").textContent);
+  const input = root.querySelector("input");
+  const says = root.querySelector("output");
+  const share = (scores, t) => scores.filter((s) => s > t).length / scores.length;
+  const show = () => {
+    const part = Number(input.value) / Number(input.max);
+    const t = data.low + (data.high - data.low) * part;
+    const words = `threshold ${t.toPrecision(3)}: `
+      + `${(100 * share(data.positive, t)).toFixed(1)} % `
+      + `detected, ${(100 * share(data.negative, t)).toFixed(1)} % false positives`;
+    says.textContent = words;
+    input.setAttribute("aria-valuetext", words);
+  };
+  input.addEventListener("input", show);
+  show();
+})();
+"""
+
+
+def body(dossier: DossierResult) -> str:
+    """Return the page's HTML, with a place for each live view."""
+    scores, script = _slider(dossier)
+    mounts = "".join(
+        f'<section><h3>{_text(part.title)}</h3><div data-iw-mount="{i}"></div></section>'
+        for i, part in enumerate(dossier.parts)
+    )
+    return (
+        '<div class="iw-dossier iw-dossier-page">'
+        + _inner(dossier, scores)
+        + "<h2>Evidence, live</h2>"
+        + f"<main>{mounts}</main></div>{script}"
+    )
+
+
+def inline(dossier: DossierResult) -> str:
+    """Return the dossier's HTML for a notebook's output."""
+    return f'<div class="iw-dossier">{_inner(dossier, "")}</div>'
+
+
+def _inner(dossier: DossierResult, slider: str) -> str:
+    meta, rules = dossier.meta, dossier.rules
+    met = sum(rule["met"] for rule in rules)
+    words = f"{dossier.status.upper()} · {met} of {len(rules)} rules met"
+    if dossier.failures:
+        words += f" · {len(dossier.failures)} failures found, see limits"
+    parts = [
+        '<div class="head"><div>',
+        f"<h1>{_text(meta['behaviour'])}</h1>",
+        f'<div class="soft">Safety dossier of {_text(meta["model"].get("name", "a model"))}</div>',
+        f'<div class="ribbon {dossier.status}" role="status">{words}</div>',
+        _restriction(dossier),
+        "</div>",
+        dial(dossier.coverage),
+        "</div>",
+    ]
+    for key, title in SECTIONS:
+        said = str(meta.get(key, "")).strip()
+        content = f"<p>{_text(said)}</p>" if said else '<p class="no">Not stated.</p>'
+        parts.append(f"<h2>{title}</h2>{content}")
+    parts.append("<h2>Evidence</h2>" + _evidence(dossier))
+    if slider:
+        parts.append("<h2>Detector</h2>" + slider)
+    parts.append(_side_effects(dossier))
+    parts.append("<h2>Rules</h2>" + _rules(rules))
+    gaps = dossier.gaps or ["None known; that is not to say that there are none."]
+    parts.append("<h2>Open gaps</h2>" + _list(gaps))
+    parts.append("<h2>Limits</h2>" + _list(dossier.limits))
+    return "".join(parts)
+
+
+def dial(coverage: dict[str, Any] | None) -> str:
+    """Return the coverage as an SVG dial, with its 95 % limits."""
+    if coverage is None:
+        return '<div class="no">No coverage measured: no mechanism was tested.</div>'
+    value, low, high = (min(1.0, max(0.0, coverage[k])) for k in ("value", "low", "high"))
+
+    def at(share: float, radius: float) -> str:
+        angle = math.pi * (1 - share)
+        return f"{90 + radius * math.cos(angle):.1f} {90 - radius * math.sin(angle):.1f}"
+
+    def arc(a: float, b: float, radius: float) -> str:
+        return f"M {at(a, radius)} A {radius} {radius} 0 0 1 {at(b, radius)}"
+
+    title = (
+        f"coverage {coverage['value']:.1%}, 95 % limits {coverage['low']:.1%} to "
+        f"{coverage['high']:.1%}"
+    )
+    return (
+        f'<svg class="dial" role="img" aria-label="{_text(title)}" viewBox="0 0 180 132" '
+        'width="180" height="132">'
+        f'<path d="{arc(0, 1, 70)}" fill="none" stroke="var(--line)" stroke-width="16"/>'
+        f'<path d="{arc(0, max(value, 0.001), 70)}" fill="none" stroke="var(--accent)" '
+        'stroke-width="16"/>'
+        f'<path d="{arc(low, max(high, low + 0.004), 57)}" fill="none" stroke="var(--ink)" '
+        'stroke-width="3"/>'
+        f'<text x="90" y="84" text-anchor="middle" font-size="26" font-weight="700">'
+        f"{coverage['value']:.0%}</text>"
+        '<text x="90" y="108" text-anchor="middle" font-size="13">of the behaviour</text>'
+        f'<text x="90" y="125" text-anchor="middle" font-size="13">95 %: {coverage["low"]:.0%} to '
+        f"{coverage['high']:.0%}</text></svg>"
+    )
+
+
+def markdown(dossier: DossierResult) -> str:
+    """Return the dossier as Markdown."""
+    meta = dossier.meta
+    lines = [f"# {meta['behaviour']}", "", f"**{dossier.status.upper()}**", ""]
+    if dossier.restricted:
+        lines += [f"**RESTRICTED**: {_reason(dossier)}", ""]
+    for key, title in SECTIONS:
+        lines += [f"## {title}", "", str(meta.get(key, "")).strip() or "Not stated.", ""]
+    lines += [
+        "## Evidence",
+        "",
+        "| what | number | null | status | reason |",
+        "|---|---|---|---|---|",
+    ]
+    for row in dossier.rows:
+        cells = [row["statistic"], _number(row), _null(row), row["status"], row["reason"]]
+        lines.append("| " + " | ".join(str(c).replace("|", "\\|") for c in cells) + " |")
+    lines += ["", "## Rules", ""]
+    lines += [f"- [{'x' if r['met'] else ' '}] {r['rule']}: {r['why']}" for r in dossier.rules]
+    for title, items in (("Open gaps", dossier.gaps), ("Limits", dossier.limits)):
+        lines += ["", f"## {title}", "", *(f"- {item}" for item in items)]
+    return "\n".join(lines) + "\n"
+
+
+def _restriction(dossier: DossierResult) -> str:
+    if not dossier.restricted:
+        return '<div class="soft">Dual use: none found.</div>'
+    return f'<div class="restricted">RESTRICTED: {_text(_reason(dossier))}</div>'
+
+
+def _reason(dossier: DossierResult) -> str:
+    use = str(dossier.meta.get("dual_use", "not assessed"))
+    note = str(dossier.meta.get("dual_use_note", "")).strip()
+    said = "dual use was not assessed" if use == "not assessed" else f"dual use, it {use}"
+    return f"{said}. {note}".strip() if note else f"{said}."
+
+
+def _evidence(dossier: DossierResult) -> str:
+    head = "".join(f"<th>{h}</th>" for h in ("what", "number", "null", "kind", "status", "why"))
+    rows = []
+    for row in dossier.rows:
+        good = row["status"] == "verified"
+        kind = ", ".join(str(row[k]) for k in ("causal_nature", "scope", "phase") if row.get(k))
+        note = f'<div class="soft">{_text(row["note"])}</div>' if row.get("note") else ""
+        rows.append(
+            f'<tr><td>{_text(row["statistic"])}<div class="soft">{_text(row["title"])}</div>{note}'
+            f'</td><td class="n">{_text(_number(row))}</td><td class="n">{_text(_null(row))}</td>'
+            f"<td>{_text(kind)}</td>"
+            f'<td class="{"yes" if good else "no"}">{_text(row["status"])}</td>'
+            f"<td>{_text(row['reason'])}</td></tr>"
+        )
+    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _rules(rules: list[dict[str, Any]]) -> str:
+    rows = "".join(
+        f'<tr><td class="{"yes" if r["met"] else "no"}">{"met" if r["met"] else "not met"}</td>'
+        f'<td>{_text(r["rule"])}</td><td class="soft">{_text(r["why"])}</td></tr>'
+        for r in rules
+    )
+    return f'<div class="scroll"><table>{rows}</table></div>'
+
+
+def _side_effects(dossier: DossierResult) -> str:
+    part = _part(dossier, "measure", "action")
+    if part is None:
+        return ""
+    labels, values = part.meta["labels"], part.numpy("values")
+    names = "".join(f'<th class="n">{_text(name)}</th>' for name in labels["action"])
+    head = f"<th></th>{names}"
+    rows = "".join(
+        f"<tr><td>{_text(part.meta['what'].get(name, name))}</td>"
+        + "".join(f'<td class="n">{x:.3f}</td>' for x in row)
+        + "</tr>"
+        for name, row in zip(labels["measure"], values, strict=True)
+    )
+    said = f'<p class="soft">Chosen on other inputs: {_text(part.meta["best"])}.</p>'
+    return (
+        f'<h2>Side effects of control</h2>{said}<div class="scroll"><table><tr>{head}</tr>{rows}'
+        "</table></div>"
+    )
+
+
+def _slider(dossier: DossierResult) -> tuple[str, str]:
+    """Return the threshold's slider, and the script that makes it speak."""
+    part = next(
+        (p for p in dossier.parts if isinstance(p, ArrayResult) and "scores_positive" in p.arrays),
+        None,
+    )
+    if part is None:
+        return "", ""
+    high, low = (part.numpy(f"scores_{k}")[:MOST_SCORES] for k in ("positive", "negative"))
+    ends = float(min(high.min(), low.min())), float(max(high.max(), low.max()))
+    span = max(ends[1] - ends[0], 1e-12)
+    low_end, high_end = ends[0] - 0.01 * span, ends[1] + 0.01 * span
+    at = round(STEPS * (part.meta["detector"]["threshold"] - low_end) / (high_end - low_end))
+    data = {
+        "positive": [round(float(x), 5) for x in high],
+        "negative": [round(float(x), 5) for x in low],
+        "low": low_end,
+        "high": high_end,
+    }
+    slider = (
+        '<div class="slider"><label for="iw-dossier-threshold">Threshold of the detector</label>'
+        f'<input id="iw-dossier-threshold" type="range" min="0" max="{STEPS}" value="{at}">'
+        f'<output for="iw-dossier-threshold"></output><span class="soft">{len(high)} inputs with '
+        f"the behaviour and {len(low)} without it, held out</span></div>"
+    )
+    payload = json.dumps(data).replace("<", "\\u003c")
+    script = (
+        f'<script type="application/json" id="iw-dossier-scores">{payload}</script>'
+        f"<script>{SCRIPT}</script>"
+    )
+    return slider, script
+
+
+def _part(dossier: DossierResult, *dims: str) -> ArrayResult | None:
+    for part in dossier.parts:
+        if isinstance(part, ArrayResult) and part.meta["dims"] == list(dims):
+            return part
+    return None
+
+
+def _list(items: list[str]) -> str:
+    return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
+
+
+def _number(row: dict[str, Any]) -> str:
+    if row.get("value") is None:
+        return "none"
+    limits = (
+        f" ({row['low']:.3g} to {row['high']:.3g})"
+        if row.get("low") is not None and row.get("high") is not None
+        else ""
+    )
+    return f"{row['value']:.3g}{limits}"
+
+
+def _null(row: dict[str, Any]) -> str:
+    if not row.get("null"):
+        return "none"
+    return f"{np.mean(row['null']):.3g}, p = {row['p']:.2g}"
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))
