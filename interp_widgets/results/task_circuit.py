@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -289,6 +289,18 @@ class TaskCircuit(Result):
         options.setdefault("ablations", [self.meta["ablation"]])
         options.setdefault("mlps", [self.meta["mlps"]])
         return self._live().sweep(thresholds, **options)
+
+    def toggles(self, nodes: Literal["heads", "mlps"] = "heads") -> ArrayResult:
+        """Measure every head (or MLP) put in or taken out: :func:`iw.circuit_toggles`.
+
+        Its view is live: a double click on a head toggles it, and KL and accuracy follow.
+
+        Examples
+        --------
+        >>> found.toggles().view(outline=found.outline)
+        """
+        toggled: ArrayResult = self._live().toggles(self.kept, nodes, mlps=self.meta["mlps"])
+        return toggled
 
     def prune(self, *, check: bool = True) -> Any:
         """Cut everything else out of a copy of the model.

@@ -15,6 +15,7 @@ from interp_widgets.session.session import Session
 from tests.families import build
 from tests.methods import extraction_toy as toy
 from tests.methods.conftest import open_session
+from tests.views.fakes import look
 
 THRESHOLD = 0.1
 
@@ -379,22 +380,29 @@ def test_the_circuit_can_be_kept_in_the_session_and_a_click_puts_a_head_back(
     assert len(session.interventions) == len(quick.removed) - 1
 
 
-def test_a_click_toggles_a_node_and_kl_and_accuracy_follow(session, quick, prompts, reference):
-    toggles = iw.circuit_toggles(prompts[:64], reference[:64], kept=quick.kept)
+def test_a_click_toggles_a_node_and_kl_and_accuracy_follow(session, quick):
+    view = quick.toggles().view(outline=quick.outline)
+    toggles = view.current
     assert toggles.meta["kl"] == pytest.approx(quick.kl, rel=1e-4)
+    assert f"KL {quick.kl:.3g} nats" in view.spec["note"]
     layer, head = node_parts(quick.heads[0])
     without = quick.toggle(quick.heads[0])
     assert toggles.values[layer, head] == pytest.approx(without["kl"] - quick.kl, rel=1e-3)
-
-    session.ablate("z", layer=layer, head=head)
-    after = toggles.rerun()
-    assert after.meta["kl"] == pytest.approx(without["kl"], rel=1e-3)
-    assert after.meta["accuracy"] == pytest.approx(without["accuracy"])
-    assert f"accuracy {without['accuracy']:.3f}" in after.text() + after.meta["note"]
-    session.reset()
-
+    (target,) = [t for t in view.spec["targets"] if t["label"] == "head"]
+    assert target["fixed"] == {"site": "z"}
     out = next(name for name in quick.removed if ".h" in name)
     put_back = quick.toggle(out)
+
+    look(view)
+    view.on_intervene({"kind": "ablate", "site": "z", "layer": layer, "head": [head]})
+    session.run(lambda: None)  # the worker takes it after the view's own run
+    after = view.current
+    assert after.meta["kl"] == pytest.approx(without["kl"], rel=1e-3)
+    assert after.meta["accuracy"] == pytest.approx(without["accuracy"])
+    assert f"accuracy {without['accuracy']:.3f}" in view.spec["note"]
+    session.undo()
+    view.close()
+
     session.ablate("z", layer=node_parts(out)[0], head=node_parts(out)[1])
     back = toggles.rerun()
     assert out in back.meta["kept"]

@@ -20,6 +20,7 @@ from interp_widgets.methods.extraction.study import (
 )
 from interp_widgets.methods.extraction.surgery import Surgeon, weights_saved
 from interp_widgets.methods.extraction.sweep import Order, Sweep, in_order, sweep
+from interp_widgets.results.arrangement import component
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.extraction_sweep import ExtractionSweep
 from interp_widgets.results.task_circuit import TaskCircuit, node_parts
@@ -279,6 +280,7 @@ def circuit_toggles(
     kept: Sequence[str] | None = None,
     nodes: Literal["heads", "mlps"] = "heads",
     ablation: AblationName = "mean",
+    mlps: bool = True,
     success: Success = "top",
     answers: Sequence[Sequence[str | int]] | None = None,
 ) -> ArrayResult:
@@ -293,9 +295,11 @@ def circuit_toggles(
     prompts, reference, ablation, success, answers
         As in :func:`extract_circuit`.
     kept
-        Heads and MLPs of the circuit; None: all. MLPs stay all where none is named.
+        Heads and MLPs of the circuit; None: all.
     nodes
         Whether heads or MLPs are toggled.
+    mlps
+        Whether MLPs that are not named are gone; ``False``: all of them stay.
 
     Returns
     -------
@@ -310,7 +314,7 @@ def circuit_toggles(
     """
     session = run.session
     everyone = [name for names in nodes_of(session, mlps=True) for name in names]
-    stays = set(everyone) if kept is None else _named(kept, everyone)
+    stays = set(everyone) if kept is None else _named(kept, everyone, mlps=mlps)
     clicked, rest = toggled_by(session.interventions.active)
     stays ^= clicked & set(everyone)
     with session.interventions.set_aside(but=rest):
@@ -410,13 +414,9 @@ def _enter(
         arrays[name][cell] = value
 
 
-def _named(kept: Sequence[str], everyone: Sequence[str]) -> set[str]:
-    from interp_widgets.results.arrangement import component
-
+def _named(kept: Sequence[str], everyone: Sequence[str], *, mlps: bool) -> set[str]:
     found = {component(name) for name in kept}
     unknown = sorted(found - set(everyone))
     if unknown:
         raise ValueError(f"{unknown[0]!r} is no head or MLP of this model")
-    if not any(name.startswith("m") for name in found):
-        found |= {name for name in everyone if name.startswith("m")}
-    return found
+    return found if mlps else found | {name for name in everyone if ".h" not in name}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from interp_widgets.session.sites import Site
 if TYPE_CHECKING:
     import pandas as pd
 
+    from interp_widgets.results.array import ArrayResult
     from interp_widgets.results.extraction_sweep import ExtractionSweep
 
 
@@ -115,17 +116,38 @@ class LiveExtraction:
         frame = frame[[mlps or ".h" in name for name in frame["node"]]]
         return compared(frame, set(known))
 
+    def toggles(
+        self, kept: list[str], nodes: Literal["heads", "mlps"], *, mlps: bool
+    ) -> ArrayResult:
+        """Measure every node put in or taken out, live."""
+        from interp_widgets.methods.extraction.extract import circuit_toggles
+
+        return circuit_toggles(
+            self.study.prompts,
+            self.reference or None,
+            kept=kept,
+            nodes=nodes,
+            mlps=mlps,
+            ablation="mean" if self.reference else "zero",
+            success=self.study.success,
+            answers=self._answers,
+        )
+
+    @property
+    def _answers(self) -> list[list[str | int]] | None:
+        answers = self.study.answers
+        return None if answers is None else [list(some) for some in answers]
+
     def sweep(self, thresholds: Sequence[float] | None, **options: Any) -> ExtractionSweep:
         """Extract circuits at other thresholds from the same prompts."""
         from interp_widgets.methods.extraction.extract import extraction_sweep
 
-        answers = self.study.answers
         return extraction_sweep(
             self.study.prompts,
             self.reference or None,
             thresholds=thresholds,
             success=self.study.success,
-            answers=None if answers is None else [list(some) for some in answers],
+            answers=self._answers,
             **options,
         )
 

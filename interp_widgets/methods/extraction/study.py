@@ -130,7 +130,7 @@ class Study:
     def __post_init__(self) -> None:
         rows = max(1, min(MOST_ROWS, TOKENS // self.length))
         self._cut(rows)
-        self.baseline = torch.cat([self._logits(i, ()) for i in range(len(self._batches))])
+        self.baseline = torch.cat(self._runs(()))
         if not bool(torch.isfinite(self.baseline).all()):
             raise CircuitError("the model's logits are not finite on these prompts")
         self._log = self.baseline.float().log_softmax(-1)
