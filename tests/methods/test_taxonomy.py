@@ -34,7 +34,7 @@ def test_a_reader_finds_the_methods_that_change_something_inside_a_head():
     assert not heads & {"attention", "direct_logit_attribution", "logit_lens"}
     natures = iw.catalogue.table().index.get_level_values(0).unique()
     assert list(natures) == ["observational", "interventional"]  # the order of the review
-    assert iw.catalogue.table(by="family").loc["lens"].index.tolist() == ["logit_lens"]
+    assert "logit_lens" in iw.catalogue.table(by="family").loc["lens"].index
 
 
 def test_the_map_has_one_answer_to_each_question_for_each_method():

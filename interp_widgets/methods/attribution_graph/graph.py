@@ -55,6 +55,7 @@ NAMED = 10
     family="circuits",
     unit="transcoder feature at a position",
     cost="3 forward passes; 1 backward pass for every 64 features",
+    tags="mechanistic, interventional, local, hypothesis generation, feature, circuit",
 )
 def attribution_graph(
     run: Run,

@@ -34,6 +34,7 @@ Place = tuple[int, int, int]
     family="circuits",
     unit="transcoder feature at a position",
     cost="2 forward passes",
+    tags="mechanistic, interventional, local, verification, feature",
 )
 def feature_intervention(
     run: Run,
