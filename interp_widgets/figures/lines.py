@@ -79,7 +79,7 @@ def draw_lines(
 
 
 def _plane(result: ArrayResult, dims: tuple[str, str], fixed: Mapping[str, int]) -> np.ndarray:
-    return to_numpy(plane(result.values, result.dims, *dims, fixed)).astype(np.float64)
+    return to_numpy(plane(result.values, result.dims, *dims, dict(fixed))).astype(np.float64)
 
 
 def _ends(

@@ -103,7 +103,10 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
     softcap, window = kwargs.get("softcap"), kwargs.get("sliding_window")
     bias = kwargs.get("position_bias")
     causal, sinks = kwargs.get("is_causal"), kwargs.get("s_aux")
-    biased = isinstance(bias, Tensor) and (bias.is_meta or bool(torch.any(bias != 0)))
+    biased = pairwise = False
+    if isinstance(bias, Tensor):
+        biased = bias.is_meta or bool(torch.any(bias != 0))
+        pairwise = biased and not bias.is_meta and not _is_by_distance(bias[0])
     if isinstance(mask, Tensor) and mask.shape[-2] > 1 and not mask.is_meta:
         causal = hides_the_future(mask)
     elif causal is None:
@@ -119,7 +122,7 @@ def read_facts(arguments: tuple[tuple[Any, ...], dict[str, Any]]) -> AttentionFa
         causal=bool(causal),
         sinks=() if sinks is None or sinks.is_meta else tuple(sinks.float().flatten().tolist()),
         bias=biased,
-        pairwise=biased and not bias.is_meta and not _is_by_distance(bias[0]),
+        pairwise=pairwise,
     )
 
 

@@ -75,7 +75,7 @@ export class Cloud {
       view.update(patch);
       this.draw();
     };
-    view.toolbar.prepend(labels.el, line.el);
+    if (!view.spec.map) view.toolbar.prepend(labels.el, line.el);
     this.stage.append(this.canvas.el, this.grid.el);
     view.body.append(this.stage);
     view.foot.append(this.facts, this.readout, this.clear);
@@ -147,7 +147,7 @@ export class Cloud {
     if (!answer?.link_value) return area;
     const values = Array.from(answer.link_value.data);
     const ends = [Math.min(...values), Math.max(...values)].map((v) => num(v)).join(" to ");
-    const line = `${plural(values.length, "line")}, wider for more ${weight}, darker for more ${value} (${ends})`;
+    const line = `${plural(values.length, "line")}, wider for more ${weight}, stronger in colour for more ${value} (${ends})`;
     return [area, line].filter(Boolean).join("   ");
   }
 
