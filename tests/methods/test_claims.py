@@ -26,7 +26,7 @@ def planted():
     torch.set_num_threads(1)
     first, kept = train(shortcut=True, steps=60, keep=(0, 10, 20, 30, 60))
     second, _ = train(shortcut=False, steps=110)
-    sibling, _ = train(shortcut=False, steps=70, seed=1)
+    sibling, _ = train(shortcut=False, steps=100, seed=1)
     made = {
         "S1": iw.Session(first, name="S1"),
         "S2": iw.Session(second, name="S2"),

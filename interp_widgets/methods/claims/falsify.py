@@ -60,7 +60,7 @@ def intervention(trial: Trial) -> Row:
     trial.arrays["null"] = first
     draws = trial.draws[0]
     note = f"{len(first)} random ones ({draws.matched})"
-    if len(first) < trial.n_random:
+    if len(first) < trial.n_random and not trial.stays:
         note += f", there are no more, so p is {1 / (1 + len(first)):.3f} or more"
     if np.isfinite(draws.norm_ratio):
         note += f", size {draws.norm_ratio:.2f} of it"
