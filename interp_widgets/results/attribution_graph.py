@@ -13,7 +13,7 @@ import numpy as np
 from interp_widgets.results import arrangement as arranging
 from interp_widgets.results import attribution_json
 from interp_widgets.results.base import Result
-from interp_widgets.results.influence import cumulative, flow
+from interp_widgets.results.influence import cumulative, flow, reaching
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,8 @@ class AttributionGraph(Result):
     Arrays: ``source``, ``target`` ``[edge]`` (indices of nodes), ``weight`` ``[edge]`` (what the
     source adds to the target, in the target's units), ``edge_influence`` ``[edge]`` and
     ``influence`` ``[node]``: the share of all influence on the outputs that is reached when this
-    one is the last to be kept (NaN where it has none), so that ``influence <= 0.8`` keeps the
-    smallest set that carries 80 %.
+    one is the last to be kept (NaN where it has none). :meth:`kept` keeps the smallest set that
+    reaches a share, with the one that crosses it.
     ``meta``: ``nodes`` (one dict each, as in the file), ``metadata``, ``qParams``, ``extra``,
     ``links`` (fields of links beside the three), ``arrangement``.
 
@@ -159,10 +159,9 @@ class AttributionGraph(Result):
         """
         kinds = self.node_kinds
         fixed = kinds >= KINDS.index("embedding")
-        influence = self.numpy("influence")
-        nodes = fixed | ~(influence > node_threshold)
+        nodes = fixed | reaching(self.numpy("influence"), node_threshold)
         source, target = self.numpy("source"), self.numpy("target")
-        edges = ~(self.numpy("edge_influence") > edge_threshold)
+        edges = reaching(self.numpy("edge_influence"), edge_threshold)
         while True:
             edges = edges & nodes[source] & nodes[target]
             out = np.bincount(source[edges], minlength=len(nodes)) > 0

@@ -62,3 +62,14 @@ def cumulative(value: np.ndarray, among: np.ndarray) -> np.ndarray:
     else:
         result[order] = 1.0
     return result
+
+
+def reaching(cumulated: np.ndarray, share: float) -> np.ndarray:
+    """Return the fewest entries that reach a share, with the one that crosses it: bool ``[n]``.
+
+    ``cumulated`` is what :func:`cumulative` gives; NaN stays, and a share of 1 keeps everything.
+    """
+    enough = cumulated[cumulated >= share]
+    last = enough.min() if len(enough) and share < 1 else np.inf
+    kept: np.ndarray = ~(cumulated > last)
+    return kept

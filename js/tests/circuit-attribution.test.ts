@@ -40,10 +40,13 @@ describe("thresholds", () => {
   ];
   it("keep what has the influence, tokens and outputs, and nothing that leads nowhere", () => {
     expect(kept(1, 1)).toEqual([0, 1, 2, 3, 4]);
-    expect(kept(0.8, 1)).toEqual([0, 1, 2, 4]);
-    expect(kept(0.5, 1)).toEqual([0, 4]);
-    expect(kept(1, 0.5)).toEqual([]); // 3 is fed by nothing that is kept
-    expect(kept(0.5, 1, [2])).toEqual([0, 1, 2, 4]);
+    expect(kept(0.8, 1)).toEqual([0, 1, 2, 3, 4]); // the error at 0.85 crosses 0.8
+    expect(kept(0.85, 1)).toEqual([0, 1, 2, 3, 4]);
+    expect(kept(0.5, 1)).toEqual([0, 1, 2, 4]); // the feature at 0.6 crosses 0.5
+    expect(kept(0.3, 1)).toEqual([0, 4]);
+    expect(kept(1, 0.7)).toEqual([0, 1, 2]); // the link at 0.75 crosses 0.7
+    expect(kept(1, 0.4)).toEqual([]); // 3 is fed by nothing that is kept
+    expect(kept(0.3, 1, [2])).toEqual([0, 1, 2, 4]);
   });
 });
 
@@ -150,7 +153,7 @@ describe("the view", () => {
   it("prunes with its sliders and says what is left", async () => {
     const { root, model } = open();
     expect(root.querySelector(".iw-foot")?.textContent).toContain("6 of 6 nodes; 5 of 5 links");
-    model.set("state", { ...model.get("state"), nodes: 0.8 });
+    model.set("state", { ...model.get("state"), nodes: 0.6 });
     expect(root.querySelector(".iw-foot")?.textContent).toContain("5 of 6 nodes; 4 of 5 links");
     expect(node(root, "n4")).toBeNull();
   });

@@ -13,7 +13,7 @@ from interp_widgets.results.attribution_graph import AttributionGraph
 from interp_widgets.results.base import load
 from interp_widgets.results.circuit import CircuitResult
 from interp_widgets.results.graph import Graph
-from interp_widgets.results.influence import cumulative, flow
+from interp_widgets.results.influence import cumulative, flow, reaching
 
 FILE = Path(__file__).with_name("attribution_graph.json")
 
@@ -88,6 +88,21 @@ def test_thresholds_keep_a_connected_graph(graph):
     assert nodes[ends].all()
     alive = [i for i in np.flatnonzero(nodes) if graph.node_kinds[i] == 0]
     assert set(alive) <= set(graph.numpy("source")[edges]) & set(graph.numpy("target")[edges])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.55, 0.8, 0.95])
+def test_the_node_that_crosses_the_share_is_kept(graph, share):
+    """The fewest, largest first, whose sum reaches the share: counted one by one."""
+    value = np.array([0.4, 0.05, 0.25, 0.2, 0.1])
+    chosen, total = [], 0.0
+    while total < share:
+        chosen.append(int(np.argsort(-value)[len(chosen)]))
+        total += value[chosen[-1]]
+    found = reaching(cumulative(value, np.ones(5, bool)), share)
+    assert sorted(chosen) == list(np.flatnonzero(found))
+    influence = graph.numpy("influence")
+    crossing = influence[influence >= share].min()
+    assert reaching(influence, share)[influence == crossing].all()
 
 
 def test_inputs_and_outputs_of_a_node_are_listed_by_weight(graph):

@@ -143,8 +143,7 @@ def attribution_graph(
     nodes = _Nodes(session, model, features, logits, used, edges, order, kept).entries()
     metadata = _metadata(session, prompt, used, settings, node_threshold, edge_threshold)
     metadata |= {f"{name}_score": value for name, value in scores(links).items()}
-    shown = kept.node_influence[kept.nodes & (links.kinds < EMBEDDING)]
-    metadata["node_threshold"] = math.ceil(100 * float(max([*shown, node_threshold]))) / 100
+    metadata["node_threshold"] = node_threshold
     metadata["info"]["largest_gap"] = off
     meta: dict[str, Any] = {
         "title": f"Attribution graph by {used.name}",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from interp_widgets.results.attribution_graph import KINDS
-from interp_widgets.results.influence import cumulative, flow
+from interp_widgets.results.influence import cumulative, flow, reaching
 
 FEATURE, ERROR, EMBEDDING, LOGIT = range(len(KINDS))
 
@@ -74,14 +74,8 @@ def prune(graph: Links, node_threshold: float, edge_threshold: float) -> Pruned:
 
 
 def _carrying(value: np.ndarray, share: float) -> np.ndarray:
-    """Return the fewest entries, largest first, whose sum reaches a share of all (ties stay)."""
-    if not len(value) or not value.sum() > 0:
-        return np.ones(len(value), bool)
-    ordered = np.sort(value)[::-1]
-    reached = np.cumsum(ordered) / ordered.sum()
-    at = min(int(np.searchsorted(reached, share)), len(ordered) - 1)
-    least: np.ndarray = value >= (0 if share >= 1 else ordered[at])
-    return least
+    """Return the fewest entries, largest first, whose sum reaches a share of all."""
+    return reaching(cumulative(value, np.ones(len(value), bool)), share)
 
 
 def _connected(graph: Links, nodes: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

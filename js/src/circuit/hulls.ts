@@ -54,7 +54,8 @@ export function hulls(
     const boxes = crowded ? each : [all];
     const top = boxes.reduce((a, b) => (b.y0 < a.y0 || (b.y0 === a.y0 && b.x0 < a.x0) ? b : a));
     const name = veiled(group) ? "?" : group.at ? `${group.name}, at ${group.at}` : group.name;
-    const wide = name.length * 6.4 + 8;
+    const wide = name.length * 6.6 + 8;
+    const left = Math.max(0, Math.min(top.x0, layout.width - wide)); // the whole name in sight
     const g = s("g", {
       class: `iw-hull iw-class-${n % 6}`,
       role: "button",
@@ -66,8 +67,8 @@ export function hulls(
         s("rect", { class: "iw-hull-box", x: x0, y: y0, width: x1 - x0, height: y1 - y0, rx: 6 }),
       );
     g.append(
-      s("rect", { class: "iw-hull-name", x: top.x0, y: top.y0 - 16, width: wide, height: 16 }),
-      s("text", { x: top.x0 + 2, y: top.y0 - 4 }, name),
+      s("rect", { class: "iw-hull-name", x: left, y: top.y0 - 16, width: wide, height: 16 }),
+      s("text", { x: left + 2, y: top.y0 - 4 }, name),
     );
     g.addEventListener("keydown", (event) => key(group, event));
     g.addEventListener("focus", () => focus(group));

@@ -230,7 +230,9 @@ export class Nodes {
     if (dot && pins.has(key)) {
       const label = node.label ?? node.id;
       const text = label.length > 24 ? `${label.slice(0, 23)}…` : label;
-      g.append(s("text", { class: "iw-node-tag", x, y: y - width / 2 - 4 }, text));
+      const half = 3.4 * text.length; // the whole label in sight
+      const at = Math.max(half, Math.min(x, layout.width - half));
+      g.append(s("text", { class: "iw-node-tag", x: at, y: y - width / 2 - 4 }, text));
     }
     if (off) {
       const d = `M${x - width / 2},${y - height / 2}L${x + width / 2},${y + height / 2}`;

@@ -4,7 +4,14 @@ import type { GraphNode, Links } from "./graph.js";
 export const fixed = (node: GraphNode): boolean =>
   node.kind === "embedding" || node.kind === "logit";
 
-/** Positions of the kept links: cumulative influence of node and link within the thresholds. */
+/** The cumulative influence up to which things stay: that of the one which crosses the share. */
+export function crossing(cumulated: Float32Array, share: number): number {
+  let last = Number.POSITIVE_INFINITY;
+  if (share < 1) for (const c of cumulated) if (c >= share && c < last) last = c;
+  return last;
+}
+
+/** Positions of the kept links: the fewest nodes, then links, that reach the thresholds. */
 export function prune(
   links: Links,
   influence: Float32Array,
@@ -14,12 +21,14 @@ export function prune(
   always: ReadonlySet<number>,
 ): Int32Array {
   const { nodes } = links.graph;
+  const lastNode = crossing(influence, nodeThreshold);
+  const lastLink = crossing(share, edgeThreshold);
   const keep = nodes.map(
-    (node, i) => fixed(node) || always.has(i) || !((influence[i] as number) > nodeThreshold),
+    (node, i) => fixed(node) || always.has(i) || !((influence[i] as number) > lastNode),
   );
   let kept: number[] = [];
   for (let e = 0; e < links.length; e++) {
-    if ((share[e] as number) > edgeThreshold) continue;
+    if ((share[e] as number) > lastLink) continue;
     if (keep[links.from[e] as number] && keep[links.to[e] as number]) kept.push(e);
   }
   for (;;) {
