@@ -228,6 +228,7 @@ class Renderer:
         self._draw = draw
         asked = inspect.signature(draw).parameters.values()
         self.options = tuple(p.name for p in asked if p.kind is p.KEYWORD_ONLY)
+        self._takes_dims = any(p.kind is p.VAR_KEYWORD for p in asked)
         self.__doc__ = draw.__doc__
         self.__module__ = draw.__module__
 
@@ -241,9 +242,10 @@ class Renderer:
         TypeError
             For an option that the kind does not have; the message lists those there are.
         """
-        unknown = [name for name in options if name not in self.options]
+        known = (*self.options, *(getattr(result, "dims", ()) if self._takes_dims else ()))
+        unknown = [name for name in options if name not in known]
         if unknown:
-            there = ", ".join(self.options) or "none"
+            there = ", ".join(known) or "none"
             raise TypeError(
                 f"the figure of {self.kind!r} has no option {', '.join(map(repr, unknown))}; its "
                 f"options are: {there}"

@@ -20,6 +20,13 @@ COLUMNS = (
 )
 
 
+UNTESTED: dict[str, Any] = {
+    **dict.fromkeys(("lamp", "name", "wanted"), ""),
+    **dict.fromkeys(("value", "low", "high", "p", "passed")),
+    "reading": "nothing was tested yet",
+}
+
+
 class ClaimsResult(Result):
     """One claim or several: prediction, tests, verdict; arrays of claim ``i`` begin with ``"i."``.
 
@@ -132,7 +139,7 @@ class ClaimsResult(Result):
                 "reading": row["reading"],
             }
             for card in self.cards
-            for row in card["rows"]
+            for row in card["rows"] or [UNTESTED]
         ]
         return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import math
@@ -72,13 +71,15 @@ class Intervention:
         """What is changed: site, layer, heads, units, positions."""
         return (self.site, self.layer, self.head, self.unit, self.position)
 
-    @functools.cached_property
+    @property
     def key(self) -> str:
         """What is done, as canonical JSON without on and label; equal keys do the same."""
-        data = self.to_json()
-        data.pop("on")
-        data.pop("label", None)
-        return json.dumps(data, sort_keys=True)
+        if "_key" not in self.__dict__:  # a cached_property holds a lock, which cannot be sent
+            data = self.to_json()
+            data.pop("on")
+            data.pop("label", None)
+            self.__dict__["_key"] = json.dumps(data, sort_keys=True)
+        return str(self.__dict__["_key"])
 
     def where(self) -> str:
         """Return the target in the field's shorthand: ``z 9.6``, ``resid_post 3 @ 4``."""

@@ -214,6 +214,14 @@ def test_an_option_that_a_figure_does_not_have_is_refused_with_those_it_has(resu
         results["lens"].figure(colour="red")
 
 
+def test_dims_of_an_array_are_options_of_its_figure():
+    values = np.arange(24.0).reshape(2, 3, 4)
+    result = ArrayResult({"values": values}, {"dims": ["layer", "head", "position"]})
+    assert "Layer 1 of 2" in result.figure(layer=1).caption
+    with pytest.raises(TypeError, match=r"no option 'lay'; its options are: .*layer"):
+        result.figure(lay=1)
+
+
 def test_small_multiples_stand_in_the_order_of_given_scores(results):
     attention = results["attention"]
     scores = np.zeros((3, 4))
