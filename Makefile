@@ -16,8 +16,8 @@ lab: .venv/demo
 	$(BIN)/jupyter lab notebooks/01_first_look.ipynb
 
 test: .venv/dev js browser lint
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
 
 lint: .venv/dev
 	$(BIN)/ruff check
