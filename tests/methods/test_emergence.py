@@ -7,11 +7,15 @@ import copy
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import interp_widgets as iw
 from interp_widgets.methods.hypotheses.emergence import QUANTITIES, coincidence
+from interp_widgets.methods.hypotheses.motifs import SCORES
+from interp_widgets.session.session import Session
+from tests.methods import emergence_toy
 from tests.methods.conftest import open_session
+from tests.methods.test_hypotheses import only
 
 H = iw.hypotheses
 LOSS, SCORE = QUANTITIES.index("loss, repeat"), QUANTITIES.index("induction")
@@ -36,6 +40,74 @@ def test_a_planted_coincidence_is_found_and_a_planted_gap_is_not_one():
     assert abs(changes["induction_turns"] - changes["loss_falls"]) >= 9
     assert found[0]["value"] < 0.1
     assert found[1]["p"] > 0.05
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Real checkpoints: 2 attention layers of 4 heads that learned to repeat random blocks."""
+    steps, files = emergence_toy.checkpoints(tmp_path_factory.mktemp("trained"))
+    return Session(emergence_toy.empty().eval(), name="copier"), steps, files
+
+
+def at(session, file):
+    """Open a session on a checkpoint of the model."""
+    model = copy.deepcopy(session.anatomy.root)
+    model.load_state_dict(load_file(file), strict=False)
+    return Session(model.eval())
+
+
+def test_induction_heads_emerge_in_training_with_the_fall_of_the_loss(trained):
+    session, steps, files = trained
+    result = H.emergence(session, files, steps=steps)
+    score = dict(zip(QUANTITIES, result.numpy("values"), strict=True))
+    heads = dict(zip(SCORES, result.numpy("heads"), strict=True))
+    assert score["induction"][0] <= 0.2
+    assert score["induction"][-1] >= 0.7
+    assert score["previous_token"][0] <= 0.2
+    assert score["previous_token"][-1] >= 0.6
+    assert heads["induction"][-1][1].max() == pytest.approx(score["induction"][-1])
+    assert heads["previous_token"][-1][0].max() == pytest.approx(score["previous_token"][-1])
+    assert heads["induction"][:, 0].max() < 0.3  # the first layer has no earlier head to read
+    changes = result.meta["changes"]
+    assert abs(changes["induction_turns"] - changes["loss_falls"]) <= 2
+    assert abs(changes["induction_rises"] - changes["loss_falls"]) <= 2
+    together = only(result, "correlation")
+    assert together["value"] > 0.7
+    assert together["p"] < 0.05
+    chance = np.log(emergence_toy.VOCABULARY)
+    assert score["loss, repeat"][0] > 0.9 * chance
+    assert score["loss, repeat"][-1] < 0.15 * chance
+    assert score["loss, first copy"].min() > 0.9 * chance  # random tokens cannot be learned
+
+
+def test_the_emerged_heads_copy_from_any_distance_and_carry_the_repeat(trained):
+    """Blocks of 6 are shorter than any in training: a copy from a fixed distance would fail."""
+    session, _, files = trained
+    first, last = at(session, files[0]), at(session, files[-1])
+    found, before = (H.motifs(s, lengths=[6, 11, 18]) for s in (last, first))
+    assert only(found, "induction score of the best head")["p"] < 0.05
+    assert only(found, "induction at the worst length")["value"] >= 0.6
+    assert only(before, "induction at the worst length")["value"] < 0.2
+    previous = found.numpy("values")[found.labels("score").index("previous_token")]
+    assert previous.argmax() < 4  # of layer 0
+    block = torch.randperm(48, generator=torch.Generator().manual_seed(3))[:13].tolist()
+    prompt = last.prompt(block * 2)
+
+    def loss(layer: int, *heads: int) -> float:
+        """Loss of the repeat without these heads."""
+        try:
+            for head in heads:
+                last.ablate("z", layer=layer, head=head)
+            logits = last.capture(prompt, "logits")["logits"][13:-1]
+        finally:
+            last.reset()
+        return float(torch.nn.functional.cross_entropy(logits, torch.tensor(block[1:])))
+
+    best = int(previous.argmax())
+    assert loss(0) < 0.2
+    assert loss(0, best) > 2
+    assert loss(0, *(h for h in range(4) if h != best)) < 0.2  # as long as the best one is there
+    assert loss(1, *range(4)) > 2
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +144,19 @@ def test_the_last_checkpoint_scores_as_the_model_does_and_the_model_stays(run):
     assert torch.equal(before, session.capture(prompt, "logits")["logits"])
 
 
-def test_a_report_draws_the_time_line(run):
-    session, files = run
-    options = {"H6": {"lengths": [6], "batch": 2, "draws": 20}}
+def test_a_report_draws_the_time_line(trained):
+    session, steps, files = trained
+    options = {"H6": {"steps": steps, "draws": 20}}
     report = H.run(session, ["H6"], checkpoints=files, options=options)
     figure = report.figure("neurips")
     assert figure.png().startswith(b"\x89PNG")
     assert "over training" in figure.caption
     assert set(report.frame().hypothesis) == {"H6"}
+    lines = [
+        x.get_ydata() for axes in figure.mpl.axes for x in axes.lines if len(x.get_ydata()) == 14
+    ]
+    assert any(y[0] < 0.2 and y[-1] > 0.7 for y in lines)  # induction
+    assert any(y[0] > 3.4 and y[-1] < 0.6 for y in lines)  # loss of the repeat
 
 
 def test_checkpoints_that_are_none_are_refused(run, tmp_path):
