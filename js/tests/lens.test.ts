@@ -173,6 +173,27 @@ describe("a cell carried into another", () => {
     expect(note).toContain("Undo");
   });
 
+  it("is spoken of until the interventions change", async () => {
+    const s = await open();
+    const note = () => s.root.querySelector('[data-slot="carry"]')?.textContent ?? "";
+    const revise = async (interventions: Record<string, unknown>[]) => {
+      s.model.set("spec", { ...s.model.get("spec"), interventions });
+      await settle();
+    };
+    press(focus(s), "c");
+    expect(note()).toContain("Copied");
+    await revise([{ kind: "ablate", site: "z", layer: 0 }]);
+    expect(note()).toBe("");
+    press(focus(s), "ArrowRight");
+    press(focus(s), "v");
+    await settle();
+    const patch = { kind: "patch", site: "resid_post", layer: 1, position: [6], source: {} };
+    await revise([patch]); // what the note speaks of arrives
+    expect(note()).toContain("Patched");
+    await revise([]); // session.reset()
+    expect(note()).toBe("");
+  });
+
   it("reaches every lens of the page", async () => {
     const one = await open();
     const other = show(view, { spec: { ...LENS, source: { text: "other" } }, state: {} }, answers);

@@ -17,7 +17,7 @@ export class Axes {
     this.columns = layout.columns.map((column) => {
       const full = layout.columnsBelow ? visible(column.label.replace(/^ /, "")) : column.label;
       const room = Math.max(2, Math.floor((column.width ?? 999) / 6.5));
-      const text = full.length > room ? `${full.slice(0, room - 1)}…` : full;
+      const text = full.length > room ? `${full.slice(0, Math.max(1, room - 2))}…` : full;
       return s("text", { class: "iw-axis-column" }, text);
     });
     const heads = layout.columns.length > 0 && !layout.columnsBelow;

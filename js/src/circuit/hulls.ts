@@ -54,7 +54,7 @@ export function hulls(
     const boxes = crowded ? each : [all];
     const top = boxes.reduce((a, b) => (b.y0 < a.y0 || (b.y0 === a.y0 && b.x0 < a.x0) ? b : a));
     const name = veiled(group) ? "?" : group.at ? `${group.name}, at ${group.at}` : group.name;
-    const wide = name.length * 6.6 + 8;
+    const wide = name.length * 7.4 + 8;
     const left = Math.max(0, Math.min(top.x0, layout.width - wide)); // the whole name in sight
     const g = s("g", {
       class: `iw-hull iw-class-${n % 6}`,

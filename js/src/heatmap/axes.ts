@@ -3,9 +3,10 @@ import { fitted } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
 import type { Camera } from "./camera.js";
 import { axisLabel, thin, wordy } from "./labels.js";
+import { TEXT } from "./sizes.js";
 
-export const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
-const BOLD = `600 ${FONT}`;
+export const fontOf = (pixels: number): string =>
+  `${pixels}px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif`;
 
 export interface Gutter {
   left: number;
@@ -28,9 +29,10 @@ export function gutterFor(
   cols: Axis & { count: number },
   width: number,
   narrowest: number,
+  text = TEXT,
 ): Gutter {
   const measure = (text: string) => (ctx ? ctx.measureText(text).width : text.length * 6);
-  if (ctx) ctx.font = FONT;
+  if (ctx) ctx.font = fontOf(text);
   const longest = (axis: Axis & { count: number }) => {
     const names = axis.labels ?? [String(Math.max(0, axis.count - 1))];
     let most = 0;
@@ -40,7 +42,9 @@ export function gutterFor(
   const left = rows.dim ? Math.min(Math.ceil(longest(rows)) + 8, Math.max(40, width * 0.28)) : 4;
   const cell = Math.max(narrowest, Math.min(56, (width - left) / Math.max(1, cols.count)));
   const slanted = wordy(cols.labels) && cell < 40 && longest(cols) > cell - 4;
-  const bottom = slanted ? Math.min(88, Math.ceil(longest(cols)) + 10) : 18;
+  const bottom = slanted
+    ? Math.min(8 * text, Math.ceil(longest(cols)) + 10)
+    : Math.round(1.5 * text + 1);
   return { left: Math.max(left, 24), bottom, slanted, top: 0, right: 0 };
 }
 
@@ -63,13 +67,13 @@ export function paintLabels(
   const { visible } = camera;
   const nameOf = (axis: Axis, i: number) => axisLabel(axis.labels?.[i] ?? String(i));
   const style = (on: boolean) => {
-    ctx.font = on ? BOLD : FONT;
+    ctx.font = on ? `600 ${fontOf(camera.text)}` : fontOf(camera.text);
     ctx.fillStyle = on ? palette.accent : palette.muted;
   };
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
   if (rows.dim) {
-    for (const row of thinned(visible.rows, camera.ch, 13, selected.row)) {
+    for (const row of thinned(visible.rows, camera.ch, camera.text + 2, selected.row)) {
       const box = camera.box(row, 0);
       const middle = box.y + box.height / 2;
       if (middle < 0 || middle > camera.height) continue;
@@ -81,15 +85,19 @@ export function paintLabels(
     }
   }
   const words = wordy(cols.labels);
-  const last = 7 * nameOf(cols, camera.cols - 1).length + 8;
-  const widest = gutter.slanted ? 13 : words ? Math.min(camera.cw, 40) : Math.max(20, last);
+  const last = 0.64 * camera.text * nameOf(cols, camera.cols - 1).length + 8;
+  const widest = gutter.slanted
+    ? camera.text + 2
+    : words
+      ? Math.min(camera.cw, 40)
+      : Math.max(20, last);
   for (const col of thinned(visible.cols, camera.cw, widest, selected.col)) {
     const box = camera.box(0, col);
     const x = box.x + box.width / 2;
     if (x < 0 || x > camera.width) continue;
     style(col === selected.col);
     ctx.save();
-    ctx.translate(x, camera.height + 6);
+    ctx.translate(x, camera.height + 6 + (camera.text - TEXT) / 2);
     if (gutter.slanted) {
       ctx.rotate(-Math.PI / 2);
       ctx.textAlign = "right";

@@ -3,10 +3,11 @@ import type { Palette } from "../core/color.js";
 import { num } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
-import { FONT } from "./axes.js";
+import { fontOf } from "./axes.js";
 import type { Camera } from "./camera.js";
 import { entry } from "./labels.js";
 import type { Slice } from "./model.js";
+import { TEXT } from "./sizes.js";
 
 export const REDUCTIONS = [
   ["", "none"],
@@ -151,7 +152,7 @@ export class Bars {
     const zero = ({ low, high }: Extent) => -low / (high - low);
     ctx.fillStyle = palette.muted;
     ctx.fillRect(0, -6 - zero(of.cols) * tall - 0.5, camera.width, 1);
-    ctx.font = FONT;
+    ctx.font = fontOf(TEXT);
     ctx.textAlign = "left";
     ctx.textBaseline = "alphabetic";
     const name = REDUCTIONS.find(([key]) => key === this.how)?.[1] ?? this.how;

@@ -20,11 +20,10 @@ import { Marked, paintMarked } from "./marked.js";
 import { type HeatmapSpec, type HeatmapState, Slice } from "./model.js";
 import { type Cell, listenToPointer } from "./pointer.js";
 import { legendMarks, scaleOf } from "./scaling.js";
+import { sizesFor } from "./sizes.js";
 import { Toolbar } from "./toolbar.js";
 import { Words } from "./words.js";
 import { Zoomed } from "./zoomed.js";
-
-const TALLEST = 440;
 
 function hoverOf({ token, layer, head, unit }: Partial<SelectionValue>): HoverValue {
   return JSON.parse(JSON.stringify({ token, layer, head, unit }));
@@ -193,25 +192,30 @@ export class Board {
     const rows = { dim: slice.rows, labels: labels[slice.rows], count: slice.nRows };
     const cols = { dim: slice.cols, labels: labels[slice.cols], count: slice.nCols };
     const size = this.kind.size?.(width);
-    this.gutter = gutterFor(ctx, rows, cols, width, size?.narrowest ?? 0);
+    const free = this.view.full ? this.free : 0;
+    const within = (room: number) => sizesFor(slice.nRows, slice.nCols, room, free, size);
+    const { text, narrowest } = within(width);
+    this.gutter = gutterFor(ctx, rows, cols, width, narrowest, text);
     if (this.bars.on) {
       this.gutter.top = EDGE.height;
       this.gutter.right = EDGE.width;
     }
     const room = Math.max(60, width - this.gutter.left - this.gutter.right - 1);
-    const full = this.view.full;
-    const most = size?.tallest ?? TALLEST;
-    const tallest = full ? Math.max(200, innerHeight - 240) : most;
-    const comfortable = size?.height ?? Math.max(16, Math.min(28, room / slice.nCols));
-    const height = Math.min(tallest, slice.nRows * (slice.nRows > 200 ? 2 : comfortable));
-    camera.fit(
-      room,
-      Math.max(size?.height ?? 18, height),
-      size?.narrowest ?? 0,
-      size?.widest ?? 56,
-    );
+    const { height, widest } = within(room);
+    camera.text = text;
+    camera.fit(room, height, narrowest, widest);
     this.zoomed.restore(camera, true);
+    const at = this.view.state.window ? undefined : this.kind.chosen?.();
+    if (at) camera.reveal(this.row(at[0]), at[1]);
     this.draw();
+  }
+
+  /** The height that full screen leaves for the cells. */
+  private get free(): number {
+    const { el, foot } = this.view;
+    const whole = foot.getBoundingClientRect().bottom - el.getBoundingClientRect().top;
+    const picture = this.stage.offsetHeight - this.gutter.top - this.gutter.bottom;
+    return Math.max(200, innerHeight - (whole + el.scrollTop - picture) - 40);
   }
 
   private fit(): void {

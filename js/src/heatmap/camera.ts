@@ -1,5 +1,7 @@
 // Where the cells are: pan, zoom, and which tiles a picture needs.
 
+import { TEXT } from "./sizes.js";
+
 export const TILE = 256;
 
 /** All columns are shown where that makes them only a little narrower than the narrowest. */
@@ -22,6 +24,8 @@ export class Camera {
   /** Cell coordinate at the left and top edge. */
   left = 0;
   top = 0;
+  /** Pixels of the font. */
+  text = TEXT;
   private fitted = { cw: 1, ch: 1 };
 
   constructor(

@@ -13,6 +13,8 @@ import type { Board } from "./board.js";
 export interface CellKind {
   /** Width and height of a cell and most height of all in CSS pixels, by the width of the view. */
   size?(width: number): { narrowest: number; widest: number; height: number; tallest: number };
+  /** The cell that has to be in sight when there are more than fit. */
+  chosen?(): readonly [row: number, col: number];
   /** Text of a cell in place of its number. */
   word?(row: number, col: number): string | undefined;
   /** What is spoken between the name of a cell and its value. */

@@ -2,7 +2,7 @@
 import type { Hidpi } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
 import {
-  FONT,
+  fontOf,
   type Gutter,
   type Highlights,
   paintHover,
@@ -56,7 +56,7 @@ export function paintFrame(canvas: Hidpi, frame: Frame): void {
   const rows = { dim: slice.rows, labels: labels[slice.rows] };
   const cols = { dim: slice.cols, labels: labels[slice.cols] };
   paintLabels(ctx, camera, gutter, rows, cols, selected, palette, slice.spec.flip);
-  ctx.font = FONT;
+  ctx.font = fontOf(camera.text);
   ctx.fillStyle = palette.muted;
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";

@@ -2,7 +2,7 @@
 import type { Mark, Scale } from "../core/color.js";
 import { num, signed as plus } from "../core/dom.js";
 import type { NdArray } from "../core/wire.js";
-import { FONT } from "./axes.js";
+import { fontOf } from "./axes.js";
 import { type Camera, TILE, type TileRef } from "./camera.js";
 
 export interface Picture {
@@ -129,7 +129,7 @@ export function paintMarks(ctx: CanvasRenderingContext2D, picture: Picture): voi
   const numbers = !picture.word && cw >= 40 && ch >= 14;
   const { rows, cols } = camera.visible;
   if ((rows[1] - rows[0]) * (cols[1] - cols[0]) > 40_000) return;
-  ctx.font = FONT;
+  ctx.font = fontOf(camera.text);
   ctx.textAlign = "center";
   ctx.textBaseline = "middle";
   for (let row = rows[0]; row < rows[1]; row++) {

@@ -1,6 +1,7 @@
 // Carrying a cell's residual stream into another cell: by dragging, or by copy and paste.
 // Every lens view of the page hears of a copied cell; the intervention is an ordinary patch.
 import { button } from "../core/controls.js";
+import type { NoteAction } from "../core/notes.js";
 import type { Board } from "../heatmap/board.js";
 
 export interface Carried {
@@ -23,6 +24,9 @@ export class Carry {
     title: "Put the copied cell in at this position (v)",
   });
   private copied: Carried | null = null;
+  /** The interventions that the note in sight was written under, and the patch it waits for. */
+  private under: string | null = null;
+  private awaited: Record<string, unknown> | null = null;
 
   constructor(
     private readonly board: Board,
@@ -33,6 +37,7 @@ export class Carry {
     window.addEventListener(COPIED, (event) => this.take((event as CustomEvent).detail), {
       signal,
     });
+    board.view.onSpec(() => this.changed());
     this.draggable();
   }
 
@@ -62,7 +67,7 @@ export class Carry {
     }
     window.dispatchEvent(new CustomEvent(COPIED, { detail: cell }));
     const text = `Copied ${cell.name}. Choose a cell of any lens and press v to patch it in there.`;
-    this.board.view.note(text, "info", { label: "OK", call: () => this.clear() }, "carry");
+    this.tell(text, { label: "OK", call: () => this.clear() });
     this.board.view.say(text);
   }
 
@@ -94,7 +99,7 @@ export class Carry {
     if (slice.changed(row, col)) await view.intervene({ ...patch }); // the old one goes first
     const text = `Patched ${site} ${layer} at position ${position} with ${cell.name}`;
     await view.intervene(patch, text);
-    view.note(`${text}: ${code(cell, position)}`, "info", this.undo(), "carry");
+    this.tell(`${text}: ${code(cell, position)}`, this.undo(), patch);
   }
 
   private undo() {
@@ -107,8 +112,32 @@ export class Carry {
     return { label: "Undo", call: () => call() };
   }
 
+  private tell(text: string, action: NoteAction, patch?: Record<string, unknown>): void {
+    this.board.view.note(text, "info", action, "carry");
+    this.under = JSON.stringify(this.board.view.spec.interventions);
+    this.awaited = patch && !this.holds(patch) ? patch : null;
+  }
+
   private clear(): void {
     this.board.view.note("", "info", undefined, "carry");
+    this.under = null;
+  }
+
+  /** Whether a patch is among the interventions. */
+  private holds(patch: Record<string, unknown>): boolean {
+    const same = ({ kind, site, layer, position }: Record<string, unknown>) =>
+      JSON.stringify([kind, site, layer, position]);
+    return (this.board.view.spec.interventions ?? []).some((one) => same(one) === same(patch));
+  }
+
+  /** A note goes when the interventions are others than those it speaks of. */
+  private changed(): void {
+    const now = JSON.stringify(this.board.view.spec.interventions);
+    if (this.under === null || now === this.under) return;
+    if (this.awaited && this.holds(this.awaited)) {
+      this.under = now;
+      this.awaited = null;
+    } else this.clear();
   }
 
   private take(cell: Carried): void {

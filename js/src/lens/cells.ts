@@ -66,6 +66,7 @@ export const tokens: Cells = (board) => {
 
   return {
     marks: false,
+    chosen: cell,
     size: (width) => ({ narrowest: width < 480 ? 52 : 64, widest: 120, height: 22, tallest: 580 }),
     word(row, col) {
       return board.box(row, col).height < READABLE ? undefined : words.top(row, col);

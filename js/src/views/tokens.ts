@@ -34,6 +34,9 @@ interface Unit {
   rest: number;
 }
 
+/** So many tokens can be large in full screen. */
+const FEW = 60;
+
 const KEYS = [
   ["← → ↑ ↓", "move between tokens"],
   ["Home End", "first and last token"],
@@ -170,6 +173,7 @@ class TokensView {
       if (values)
         this.answers.put(JSON.stringify({ mode: "current", channel }), { values, name, global });
       this.strip.setTokens(this.tokens);
+      view.el.classList.toggle("iw-tokens-few", this.tokens.length <= FEW);
       view.note(view.spec.note ?? "", "warning", undefined, "result");
     }
     const wanted = [this.keyOf(view.mode)];
