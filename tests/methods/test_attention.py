@@ -11,6 +11,7 @@ from interp_widgets.session.session import Session
 from interp_widgets.session.sites import SiteError
 from tests.families import build
 from tests.methods.conftest import IDS, long_llama, open_session
+from tests.models import tiny_t5
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "bert", "t5_encoder", "gpt_oss"])
@@ -104,27 +105,15 @@ def test_a_model_without_attention_says_so():
 
 
 def test_cross_attention_of_an_encoder_decoder_equals_eager_attention():
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers import T5ForConditionalGeneration
 
-    torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=60,
-        d_model=32,
-        d_kv=8,
-        d_ff=40,
-        num_layers=2,
-        num_decoder_layers=3,
-        num_heads=4,
-        relative_attention_num_buckets=8,
-        decoder_start_token_id=0,
-    )
-    model = T5ForConditionalGeneration(config).eval()
+    model = tiny_t5()
     session = Session(model, name="t5")
     source, target = session.prompt([3, 5, 7, 9, 11]), session.prompt([0, 8, 6])
     result = iw.attention(source, decoder=target)
     assert (result.n_queries, result.positions, result.cross) == (3, 5, True)
     assert result.query_tokens == list(target.tokens)
-    eager = T5ForConditionalGeneration(config)
+    eager = T5ForConditionalGeneration(model.config)
     eager.load_state_dict(model.state_dict())
     eager.set_attn_implementation("eager")
     with torch.no_grad():

@@ -8,25 +8,13 @@ import torch
 import interp_widgets as iw
 from interp_widgets.session.session import Session
 from interp_widgets.session.sites import SiteError
+from tests.models import tiny_t5
 from tests.views.test_attention import ask, settle, tile
 
 
 @pytest.fixture(scope="module")
 def session():
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=60,
-        d_model=32,
-        d_kv=8,
-        d_ff=40,
-        num_layers=2,
-        num_decoder_layers=3,
-        num_heads=4,
-        decoder_start_token_id=0,
-    )
-    opened = Session(T5ForConditionalGeneration(config).eval(), name="t5")
+    opened = Session(tiny_t5(), name="t5")
     yield opened
     opened.close()
 

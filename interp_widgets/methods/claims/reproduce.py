@@ -97,18 +97,8 @@ def search(trial: Trial) -> list[Row]:
     means = [effects[:, rng.integers(0, n, n)].mean(1) for _ in range(RESAMPLES)]
     ranks = [statistics.spearman(a, b) for a, b in itertools.combinations(means, 2)]
     wanted = trial.record["stable"]["spearman"]
-    rows = [
-        Row(
-            "R",
-            "scores",
-            f"rank correlation of {wanted:.2g} or more",
-            float(np.mean(ranks)),
-            float(min(ranks)),
-            float(max(ranks)),
-            passed=float(np.mean(ranks)) >= wanted,
-            reading=f"effects of {len(effects)} alternatives, {RESAMPLES} resamples of seen inputs",
-        )
-    ]
+    what = f"effects of {len(effects)} alternatives, {RESAMPLES} resamples of seen inputs"
+    rows = [_agreement("scores", "rank correlation", wanted, ranks, what)]
     if trial.stays:
         return rows
     sign = -1 if trial.prediction["effect"] == "rises" else 1
@@ -116,19 +106,16 @@ def search(trial: Trial) -> list[Row]:
     tops = [set(np.argsort(-sign * m, kind="stable")[: len(own)].tolist()) for m in means]
     shares = [len(own & top) / len(own | top) for top in tops]
     wanted = trial.record["stable"]["jaccard"]
-    rows.append(
-        Row(
-            "R",
-            "parts",
-            f"Jaccard of {wanted:.2g} or more",
-            float(np.mean(shares)),
-            float(min(shares)),
-            float(max(shares)),
-            passed=float(np.mean(shares)) >= wanted,
-            reading=f"the strongest {len(own)} of each resample against those named",
-        )
-    )
+    what = f"the strongest {len(own)} of each resample against those named"
+    rows.append(_agreement("parts", "Jaccard", wanted, shares, what))
     return rows
+
+
+def _agreement(name: str, unit: str, wanted: float, values: list[float], reading: str) -> Row:
+    """Return the row of resamples that have to agree with one another, on average."""
+    mean, low, high = (float(f(values)) for f in (np.mean, min, max))
+    what = f"{unit} of {wanted:.2g} or more"
+    return Row("R", name, what, mean, low, high, passed=mean >= wanted, reading=reading)
 
 
 def replicate(trial: Trial, sibling: Session | None) -> Row:
