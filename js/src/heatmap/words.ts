@@ -41,7 +41,7 @@ export class Words {
     const name = slice.describe(row, col);
     if (this.veiled(row, col)) return `${name}, hidden`;
     const word = kind.said?.(row, col) ?? "";
-    const cut = slice.changed(row, col) ? ", ablated" : "";
+    const cut = slice.changed(row, col) ? ", changed" : "";
     const framed = marked.outlined(row, col) ? ", outlined" : "";
     return `${name}${word}, ${this.text(row, col)}${cut}${framed}${bars.said(row, col)}`;
   }
