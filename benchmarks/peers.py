@@ -43,9 +43,9 @@ FETCHED = Path(__file__).parent / "results" / "scripts"
 SCRIPTS = {
     "require.min.js": ("requirejs@2.3.6", "require.js"),
     "d3.min.js": ("d3@5.7.0", "dist/d3.min.js"),
-    "jquery.min.js": ("jquery@2.0.0", "jquery.min.js"),
+    "jquery.min.js": ("jquery@2.1.0", "dist/jquery.min.js"),
 }
-"""What BertViz takes from a network, by npm package and the file in it."""
+"""What BertViz takes from a network, by npm package and the file in it; 2.0.0 is not on npm."""
 
 
 def patterns(length: int) -> torch.Tensor:
