@@ -223,7 +223,7 @@ def test_an_attribution_graph_is_pruned_read_and_shown_as_its_subgraph(offline, 
     assert "Outputs (3)" in card.inner_text()
     page.get_by_label("Node influence, number").fill("0.3")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.iw-foot').textContent.includes('; 15 of 27')")
+    page.wait_for_function("document.querySelector('.iw-foot').textContent.includes('; 16 of 27')")
     page.get_by_text("Pinned", exact=True).click()
     page.wait_for_function("document.querySelectorAll('[data-node]').length === 7")
     assert "group:Texas" in shown(page)

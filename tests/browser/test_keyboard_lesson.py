@@ -185,6 +185,7 @@ def test_a_word_of_the_lens_is_read_and_selected(lesson, keys):
     keys.press("Control+End")
     assert "layer" in keys.at["name"] or "block" in keys.at["name"], keys.at
     keys.press("Enter")
+    lesson.page.wait_for_timeout(300)  # the selection leaves with the next frame
     token = lesson.kernel("print(session.selection.token)")
     assert token == lesson.kernel("print(len(clean.tokens) - 1)")
     for _ in range(60):  # and Tab comes out of it

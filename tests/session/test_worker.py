@@ -238,7 +238,8 @@ print("leaving")
 
 def test_ctrl_c_in_a_cell_cancels_the_work_and_the_session_lives_on():
     script = """
-import _thread, threading, time
+import _thread, signal, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 import torch; torch.set_num_threads(1)
 from tests.families import build
 from interp_widgets.session.session import Session
