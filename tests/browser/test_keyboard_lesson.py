@@ -46,7 +46,7 @@ class Keys:
         for key in keys:
             self.page.keyboard.press(key)
 
-    def tab_to(self, *, key: str = "Tab", most: int = 80, **wanted: str) -> dict:
+    def tab_to(self, *, key: str = "Tab", most: int = 160, **wanted: str) -> dict:
         """Press Tab until the focus is where it is wanted; names and labels may go on."""
         seen = []
         for _ in range(most):
