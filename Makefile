@@ -16,7 +16,8 @@ lab: .venv/demo
 	$(BIN)/jupyter lab notebooks/01_first_look.ipynb
 
 test: .venv/dev js browser lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
 
 lint: .venv/dev
