@@ -44,6 +44,20 @@ def test_chunks_give_what_the_whole_matrix_gives(vocabulary):
             torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-5)
 
 
+def test_logits_too_large_for_plain_exponentials_are_summed_with_a_shift():
+    rows, table = draw(20, 24), draw(640, 24, seed=1)
+    table[64:128] *= 60  # one chunk of ten reaches into the thousands, for some of the rows
+    rows[::2] *= 0.01
+    found = top_tokens(rows, table, 5, chunk=64, tile=8, half=False)
+    for i, sign in enumerate((1, -1)):
+        whole = sign * rows.double() @ table.double().T
+        assert whole.max() > 500
+        log_p = whole.log_softmax(1)
+        expected = whole.logsumexp(1), -(log_p.exp() * log_p).sum(1)
+        for ours, exact in zip((found.lse[:, i], found.entropy[:, i]), expected, strict=True):
+            torch.testing.assert_close(ours.double(), exact, atol=2e-4, rtol=1e-5)
+
+
 def test_half_precision_gives_the_same_tokens_and_logits():
     rows, table = draw(300, 32), draw(2000, 32, seed=1)
     exact, rough = (top_tokens(rows, table, 20, half=half) for half in (False, True))
