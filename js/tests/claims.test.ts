@@ -1,7 +1,7 @@
 // Cards of claims and a judged circuit, on a fake model.
 import { beforeEach, describe, expect, it } from "vitest";
 import { round, stateOf, valueText } from "../src/claims/model.js";
-import { histogram, padded, ticks } from "../src/claims/plot.js";
+import { histogram, padded } from "../src/claims/plot.js";
 import claims from "../src/views/claims.js";
 import { show } from "./view-harness.js";
 
@@ -195,7 +195,6 @@ describe("numbers and plots", () => {
     expect([0.4267, -12.34, 123.4, -0.001].map(round)).toEqual(["0.43", "−12.3", "123", "0.00"]);
     expect(valueText({ value: null, low: null, high: null }, round)).toBe("");
     expect(stateOf(null).word).toBe("untested");
-    expect(ticks(0, 1, 4)).toEqual([0, 0.5, 1]);
     expect(padded([2, 2])[0]).toBeCloseTo(1.44);
     const svg = histogram([0, 0, 1], [{ at: 0.5, words: "this", cls: "iw-cl-own" }], {
       width: 200,

@@ -8,7 +8,6 @@ import {
   pText,
   rowOf,
   steady,
-  ticksOf,
 } from "../src/concepts/rows.js";
 
 // Three concepts at two layers, one of them not measured at the second.
@@ -77,12 +76,6 @@ describe("scale", () => {
     expect(domainOf([])).toEqual([-1, 1]);
     const positive = domainOf([rowOf(table, 0, 1)]);
     expect(positive[0]).toBe(0);
-  });
-
-  it("puts ticks at round numbers with zero among them", () => {
-    expect(ticksOf([-3.6, 1])).toEqual([-3, -2, -1, 0, 1]);
-    expect(ticksOf([0, 0.23])).toEqual([0, 0.05, 0.1, 0.15, 0.2]);
-    expect(ticksOf([0, 0])).toEqual([]);
   });
 });
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { ticks } from "../src/mediation/board.js";
 import view from "../src/views/mediation.js";
 import { SPEC, settle } from "./fake-model.js";
 import { sized } from "./heatmap-helpers.js";
@@ -145,8 +144,4 @@ describe("a mediation", () => {
     );
     close();
   });
-});
-
-it("ticks are round and hold zero", () => {
-  expect(ticks(-1.1, 2.3, 4)).toEqual([-1, 0, 1, 2]);
 });

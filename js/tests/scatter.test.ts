@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Axes, inside, nearest, placed, ticks } from "../src/scatter/plot.js";
+import { Axes, inside, nearest, placed } from "../src/scatter/plot.js";
 import view from "../src/views/scatter.js";
 import { SPEC, settle, words } from "./fake-model.js";
 import { press, show } from "./view-harness.js";
@@ -23,10 +23,6 @@ describe("the axes of a scatter", () => {
     const flat = new Axes({ x: [3, 3], y: [0, 0] }, FRAME);
     expect(flat.x).toEqual([0, 6]);
     expect(flat.y).toEqual([-1, 1]);
-  });
-
-  it("have round ticks", () => {
-    expect(ticks([-0.13, 0.42], 300)).toEqual([-0, 0.2, 0.4]);
   });
 
   it("find the point under the pointer, and those inside a lasso", () => {

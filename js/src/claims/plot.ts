@@ -1,6 +1,8 @@
 // Small plots in SVG: a histogram with marked values, points, bars. Text is sized in CSS pixels, so
 // a plot is drawn again when its width changes.
+
 import { s } from "../core/dom.js";
+import { ticks } from "../core/ticks.js";
 
 export interface Frame {
   svg: SVGSVGElement;
@@ -24,18 +26,6 @@ interface Axes {
   yTicks?: readonly number[];
   yNames?: readonly string[];
   left?: number;
-}
-
-/** Round numbers inside a range. */
-export function ticks(low: number, high: number, most = 5): number[] {
-  const span = high - low || 1;
-  const raw = span / most;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((f) => f * power).find((f) => f >= raw) ?? raw;
-  const found: number[] = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
-    found.push(Number((i * step).toPrecision(12)));
-  return found;
 }
 
 function tick(value: number): string {

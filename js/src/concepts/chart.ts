@@ -1,6 +1,8 @@
 // Bars with intervals, and lines over the layers, as SVG in CSS pixels.
+
 import { h, num, s, signed } from "../core/dom.js";
-import { type ConceptTable, domainOf, FLAGS, pText, type Row, rowOf, ticksOf } from "./rows.js";
+import { ticks } from "../core/ticks.js";
+import { type ConceptTable, domainOf, FLAGS, pText, type Row, rowOf } from "./rows.js";
 
 const HEIGHT = 24;
 
@@ -19,7 +21,7 @@ export function bar(
   const x = toX(domain, width);
   const middle = HEIGHT / 2;
   const picture = s("svg", { class: "iw-bar", width, height: HEIGHT, "aria-hidden": "true" });
-  for (const tick of ticksOf(domain, Math.max(2, width / 70))) {
+  for (const tick of ticks(...domain, Math.max(2, width / 70))) {
     const cls = tick === 0 ? "iw-bar-zero" : "iw-bar-tick";
     picture.append(s("line", { class: cls, x1: x(tick), x2: x(tick), y1: 0, y2: HEIGHT }));
   }
@@ -53,7 +55,7 @@ export function bar(
 export function axis(domain: readonly [number, number], width: number): SVGSVGElement {
   const x = toX(domain, width);
   const picture = s("svg", { class: "iw-bar-axis", width, height: 16, "aria-hidden": "true" });
-  for (const tick of ticksOf(domain, Math.max(2, width / 70))) {
+  for (const tick of ticks(...domain, Math.max(2, width / 70))) {
     picture.append(s("text", { x: x(tick), y: 12 }, num(tick)));
   }
   return picture;
@@ -96,7 +98,7 @@ export function lines(
     pad.bottom -
     ((v - domain[0]) / (domain[1] - domain[0])) * (height - pad.top - pad.bottom);
   const picture = s("svg", { class: "iw-lines", width, height, "aria-hidden": "true" });
-  for (const tick of ticksOf(domain, 4)) {
+  for (const tick of ticks(...domain, 4)) {
     picture.append(
       s("line", {
         class: tick === 0 ? "iw-bar-zero" : "iw-bar-tick",

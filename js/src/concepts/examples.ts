@@ -1,10 +1,11 @@
 // The examples behind the chosen concept on one axis, and the inputs at both ends of it.
+
 import { h, num, s, signed, visible } from "../core/dom.js";
+import { ticks } from "../core/ticks.js";
 import type { Tooltip } from "../core/tooltip.js";
 import { type InputTable, ranked } from "./inputs.js";
 import { ROLES } from "./matrix.js";
 import type { Concepts } from "./model.js";
-import { ticksOf } from "./rows.js";
 
 const LANE = 40;
 const ENDS = 8;
@@ -94,7 +95,7 @@ export class Examples {
       role: "img",
       "aria-label": this.summary(lanes, table),
     });
-    for (const tick of ticksOf([low, high], Math.max(3, inner / 90))) {
+    for (const tick of ticks(low, high, Math.max(3, inner / 90))) {
       const cls = tick === 0 ? "iw-bar-zero" : "iw-bar-tick";
       picture.append(
         s("line", { class: cls, x1: x(tick), x2: x(tick), y1: 0, y2: height - 16 }),

@@ -129,19 +129,6 @@ export function domainOf(rows: readonly Row[]): [number, number] {
   return [low < 0 ? low - air : 0, high > 0 ? high + air : 0];
 }
 
-/** Round numbers inside a range, zero among them when it lies inside. */
-export function ticksOf([low, high]: readonly [number, number], about = 5): number[] {
-  const span = high - low;
-  if (!(span > 0)) return [];
-  const raw = span / Math.max(1, about);
-  const unit = 10 ** Math.floor(Math.log10(raw));
-  const step = unit * ([1, 2, 2.5, 5, 10].find((m) => m * unit >= raw * 0.999) ?? 10);
-  const ticks: number[] = [];
-  for (let i = Math.ceil(low / step); i * step <= high + step * 1e-9; i++)
-    ticks.push(i === 0 ? 0 : Number((i * step).toPrecision(12)));
-  return ticks;
-}
-
 /** Numbers of a column with the same count of decimals, as many as the range deserves. */
 export function steady([low, high]: readonly [number, number]): (
   x: number,

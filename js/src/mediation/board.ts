@@ -1,8 +1,10 @@
 // The effects of all mediators: a grid of cells, or bars with intervals where they are a list.
+
 import { fitted, hidpi } from "../core/canvas.js";
 import { diverging, type Scale } from "../core/color.js";
 import { h, num } from "../core/dom.js";
 import { Grid } from "../core/grid.js";
+import { ticks } from "../core/ticks.js";
 import { Tooltip } from "../core/tooltip.js";
 import type { Mediation, Mediator } from "./model.js";
 
@@ -326,16 +328,4 @@ export function whisker(
 export function plain(x: number): string {
   const a = Math.abs(x);
   return a >= 1e5 || (a > 0 && a < 1e-3) ? num(x) : String(x).replace("-", "−");
-}
-
-/** Round numbers between two ends, zero among them where it lies between. */
-export function ticks(low: number, high: number, most: number): number[] {
-  const raw = (high - low) / Math.max(1, most);
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = ([1, 2, 5, 10].find((f) => f * power >= raw) ?? 10) * power;
-  const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high; k++) {
-    found.push(Number((k * step).toPrecision(6)) || 0);
-  }
-  return found;
 }

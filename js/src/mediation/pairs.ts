@@ -1,7 +1,9 @@
 // Scatters: the pairs of one mediator, and mediators by size; points that can be pointed at.
+
 import { h, s, signed, visible } from "../core/dom.js";
+import { ticks } from "../core/ticks.js";
 import type { Tooltip } from "../core/tooltip.js";
-import { plain, ticks } from "./board.js";
+import { plain } from "./board.js";
 
 export interface Point {
   x: number;

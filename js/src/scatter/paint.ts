@@ -1,8 +1,10 @@
 // Draws the scatter: axes, points, rings, names, the lasso.
+
 import { fitted } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
 import { num } from "../core/dom.js";
-import { type Axes, type Points, placed, type Spot, ticks } from "./plot.js";
+import { ticks } from "../core/ticks.js";
+import { type Axes, type Points, placed, type Spot } from "./plot.js";
 
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
 const TITLE = FONT.replace("11px", "12px");
@@ -102,14 +104,14 @@ function paintAxes(ctx: CanvasRenderingContext2D, { axes, palette, identity, end
     text(x)
       .replace(/(\.\d*?)0+(e|$)/, "$1$2")
       .replace(/\.(e|$)/, "$1");
-  for (const value of ticks(axes.x, width)) {
+  for (const value of ticks(...axes.x, width / 70)) {
     const x = Math.round(axes.px(value)) + 0.5;
     line(x, top, x, bottom, value === 0 ? palette.muted : palette.line);
     ctx.fillStyle = palette.muted;
     ctx.textAlign = "center";
     ctx.fillText(plain(value), x, bottom + 12);
   }
-  for (const value of ticks(axes.y, height, 48)) {
+  for (const value of ticks(...axes.y, height / 48)) {
     const y = Math.round(axes.py(value)) + 0.5;
     line(left, y, left + width, y, value === 0 ? palette.muted : palette.line);
     ctx.fillStyle = palette.muted;

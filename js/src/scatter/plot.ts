@@ -62,16 +62,6 @@ function reach(own: ArrayLike<number>, other: ArrayLike<number>): [number, numbe
   return [low - room, high + room];
 }
 
-/** Round numbers between two ends, about one every `gap` pixels. */
-export function ticks([low, high]: readonly [number, number], pixels: number, gap = 70): number[] {
-  const rough = ((high - low) / Math.max(1, pixels)) * gap;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough) ?? rough;
-  const found: number[] = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) found.push(i * step);
-  return found;
-}
-
 /** The point nearest to a place, within `within` pixels. */
 export function nearest(points: Points, axes: Axes, at: Spot, within = 14): number | null {
   let [best, distance] = [-1, within];
