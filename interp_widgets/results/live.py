@@ -49,8 +49,11 @@ class LiveSession(Protocol):
     def run(self, work: Callable[..., Any], label: str = "") -> Any:
         """Run ``work`` on the worker and wait for what it returns; at once on the worker itself."""
 
-    def code(self, prompt: Any = None) -> str:
-        """Return plain nnsight that reproduces the session's state on a prompt (or its JSON)."""
+    def code(self, prompt: Any = None, decoder: Any = None) -> str:
+        """Return plain nnsight that reproduces the session's state on a prompt (or its JSON).
+
+        ``decoder`` is what an encoder–decoder's decoder reads.
+        """
 
 
 @runtime_checkable

@@ -21,13 +21,19 @@ from interp_widgets.session.location import accessor
 from interp_widgets.session.sites import Site
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from interp_widgets.session.location import Location
     from interp_widgets.session.prompts import Prompt, PromptBatch
     from interp_widgets.session.session import Session
 
 
-def write(session: Session, prompt: Prompt | PromptBatch | None) -> str:
+def write(
+    session: Session, prompt: Prompt | PromptBatch | None, decoder: Tensor | None = None
+) -> str:
     """Return runnable code for a session's active interventions on a prompt.
+
+    ``decoder`` is what an encoder–decoder's decoder reads ``[batch, position]``.
 
     Raises
     ------
@@ -36,7 +42,7 @@ def write(session: Session, prompt: Prompt | PromptBatch | None) -> str:
     """
     if prompt is None:
         raise PromptError("code() needs a prompt to write out: session.code(prompt)")
-    writer = Writer(session, prompt)
+    writer = Writer(session, prompt, decoder)
     return writer.text()
 
 
@@ -50,10 +56,13 @@ class Writer:
         The session whose interventions are written.
     prompt
         What the model runs on.
+    decoder
+        What its decoder reads, of an encoder–decoder.
     """
 
     session: Session
     prompt: Prompt | PromptBatch
+    decoder: Tensor | None = None
     sources: dict[tuple[str, Site], str] = field(default_factory=dict)
     head: list[str] = field(default_factory=list)
     patterns: bool = False
@@ -83,16 +92,26 @@ class Writer:
         ]
         if self.patterns:
             lines += ["", *pattern_source()]
-        lines += ["", *self._inputs("inputs", self.prompt), *self.head, ""]
+        lines += ["", *self._inputs("inputs", self.prompt, self.decoder), *self.head, ""]
         lines += ["with torch.no_grad(), model.trace(*inputs[0], **inputs[1]):"]
         lines += [f"    {line}" if line else "" for line in body]
         return "\n".join(lines) + "\n"
 
+    @property
+    def _lengths(self) -> tuple[int, ...]:
+        return self.session.anatomy.stack_lengths(self.prompt.lengths, self.decoder)
+
     # -- inputs and sources ------------------------------------------------------
 
-    def _inputs(self, name: str, prompt: Prompt | PromptBatch) -> list[str]:
+    def _inputs(
+        self, name: str, prompt: Prompt | PromptBatch, decoder: Tensor | None = None
+    ) -> list[str]:
         args, kwargs = prompt.inputs()
         lines = [f"# {line}" for line in _prompt_comment(prompt)]
+        if decoder is not None:
+            kwargs = {**kwargs, "decoder_input_ids": decoder}
+            read = self.session.prompts(decoder.tolist())
+            lines += [f"# decoder: {line}" for line in _prompt_comment(read)]
         shown = ", ".join(_literal(a) for a in args)
         lines.append(f"{name} = (({shown}{',' if args else ''}), {{")
         lines += [f"    {key!r}: {_literal(value)}," for key, value in kwargs.items()]
@@ -176,7 +195,7 @@ class Writer:
         ]
 
     def _op(self, name: str, dims: tuple[str, ...], item: Intervention, site: Site) -> list[str]:
-        lengths = self.prompt.lengths
+        lengths = self._lengths
         ragged = isinstance(item, Ablate) and item.method == "mean" and not item.reference
         lines = [f"# {item.describe()}"]
         value, constants = self._value(name, item, site, dims)
@@ -242,7 +261,7 @@ class Writer:
         if isinstance(item, Patch):
             return self._source(item.source, site), []
         if isinstance(item, Ablate) and item.method == "resample":
-            return self._source(choose_reference(item, max(self.prompt.lengths)), site), []
+            return self._source(choose_reference(item, max(self._lengths)), site), []
         if isinstance(item, Ablate) and item.reference and item.method.startswith("mean"):
             names = [self._source(p, site) for p in item.reference]
             aligned = site.name == "pattern" or item.method == "mean_positional"

@@ -13,6 +13,8 @@ from interp_widgets.session.sites import DIMS, STANDARD, WITHOUT_LAYER, Site, Si
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from torch import Tensor
+
     from interp_widgets.session.blocks import Block
     from interp_widgets.session.tap import AttentionFacts
 
@@ -217,6 +219,16 @@ class Places:
         if path is None:
             return None
         return Location(path, "attention_call", 1, call=self._calls[path])
+
+    def stack_lengths(self, lengths: tuple[int, ...], decoder: Tensor | None) -> tuple[int, ...]:
+        """Return the number of positions of each row in the blocks.
+
+        Of an encoder–decoder's decoder they are those of ``decoder [batch, position]``; anywhere
+        else, and without one, the prompts' own ``lengths``.
+        """
+        if decoder is None or not self.blocks or self.blocks[0].cross is None:
+            return lengths
+        return (int(decoder.shape[-1]),) * len(lengths)
 
     def attention(self, layer: int) -> AttentionFacts:
         """Return how a layer turns q and k into a pattern.

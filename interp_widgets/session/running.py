@@ -34,7 +34,9 @@ class Running(Jobs):
     interventions: Interventions
     _forward: Forward
     _recent: Prompt | PromptBatch | None
+    _decoder: Tensor | None
     _own: Callable[[Any], Any]
+    prompts: Callable[[Any], PromptBatch]
 
     def trace(self, prompt: Prompt | PromptBatch | Any, **kwargs: Any) -> SessionTracer:
         """Open nnsight's own trace, with the session's interventions applied and its lock held.
@@ -57,7 +59,10 @@ class Running(Jobs):
         ...     hidden = session.model.transformer.h[5].output.save()
         """
         prompt = self._own(prompt)
-        stages = self._forward.stages(prompt, self.interventions.active)
+        self._decoder = kwargs.get("decoder_input_ids")
+        lengths = self.anatomy.stack_lengths(prompt.lengths, self._decoder)
+        active = [(item, None) for item in self.interventions.active]
+        stages = self._forward.stages_by_row(active, lengths)
         model = edited(self.model, stages)
         if not isinstance(self.engine, engines.LocalEngine | engines.NDIFEngine):
             return self.engine.trace(model, prompt.batch())
@@ -181,13 +186,16 @@ class Running(Jobs):
             self._forward.key(prompt, items, s) in self.cache for s in self.anatomy.expand(site)
         )
 
-    def code(self, prompt: Prompt | PromptBatch | Any = None) -> str:
+    def code(self, prompt: Prompt | PromptBatch | Any = None, decoder: Prompt | Any = None) -> str:
         """Return plain nnsight code that reproduces the state and leaves ``logits``.
 
         Parameters
         ----------
         prompt
             What to run on, written out as ids; None takes the prompt used last.
+        decoder
+            Of an encoder–decoder (T5, BART), what its decoder reads; None takes what it read when
+            the prompt was traced last.
 
         Notes
         -----
@@ -196,8 +204,14 @@ class Running(Jobs):
         from interp_widgets.session.export_code import write
 
         self._check_open()
-        asked = self._recent if prompt is None else self._own(prompt)
-        return write(cast("Session", self), asked)
+        last, read = self._recent, self._decoder
+        asked = last if prompt is None else self._own(prompt)
+        if decoder is not None:
+            read = self.prompts([decoder]).ids
+        elif asked != last:
+            read = None
+        self._decoder = read
+        return write(cast("Session", self), asked, read)
 
     def _items(self, interventions: Any) -> tuple[Intervention, ...]:
         self._check_open()

@@ -77,6 +77,7 @@ class Session(Verbs, Running):
     ) -> None:
         self._closed = False
         self._recent: Prompt | PromptBatch | None = None
+        self._decoder: Tensor | None = None
         self._listeners = Listeners("session")
         self.engine = engines.engine(engine)
         remote = isinstance(self.engine, engines.NDIFEngine)
@@ -247,7 +248,7 @@ class Session(Verbs, Running):
         self._closed = True
         self.cache.capacity = 0  # work that is still running puts nothing back
         self.cache.clear()
-        self._recent = None
+        self._recent = self._decoder = None
         self.worker.users -= 1
         if self.worker.users <= 0:
             self.worker.stop()
@@ -309,5 +310,5 @@ class Session(Verbs, Running):
         else:
             mine = isinstance(prompt, Prompt) and prompt.session is self
             own = prompt if mine else self.prompt(prompt)
-        self._recent = own
+        self._recent, self._decoder = own, None
         return own

@@ -78,7 +78,8 @@ class CommonRequests:
         lines = [f"# {recipe}"] if recipe else [f"# {self._title}: a tensor without a recipe"]
         prompt = _prompt_of(recipe.arguments) if recipe else None
         if self._session is not None and prompt is not None:
-            lines.append(str(self._session.code(prompt)))
+            decoder = _prompt_of(recipe.arguments.get("decoder")) if recipe else None
+            lines.append(str(self._session.code(prompt, decoder)))
         return {"code": "\n".join(lines)}
 
     def on_figure_choices(self, _payload: dict[str, Any]) -> dict[str, Any]:

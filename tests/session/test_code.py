@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import interp_widgets as iw
 from interp_widgets.session.errors import PromptError
 from interp_widgets.session.session import Session
 from tests.families import build
+from tests.models import tiny_t5
 from tests.session.cases import CASES, IDS, KINDS, OTHER, case, session
 
 _count = itertools.count()
@@ -102,3 +104,49 @@ def test_code_needs_a_prompt_and_writes_token_strings_as_comments_only(live):
     assert all(
         "\n" not in line for line in _prompt_comment(SimpleNamespace(**vars(evil), is_batch=False))
     )
+
+
+def encoder_decoder(source, target, model):
+    """Return the logits of the model itself."""
+    with torch.no_grad():
+        return model._module(
+            input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([target])
+        ).logits
+
+
+def test_code_of_an_encoder_decoder_says_what_its_decoder_reads():
+    live = Session(tiny_t5(), name="t5")
+    source, target = [3, 5, 7, 9, 11], [0, 8, 6]
+    code = live.code(live.prompt(source), decoder=live.prompt(target))
+    assert "[[0, 8, 6]]" in code
+    plain = encoder_decoder(source, target, live.model)
+    assert torch.allclose(run(code, live.model), plain, atol=1e-5)
+    live.close()
+
+
+def test_code_after_a_trace_takes_the_decoders_prompt_and_its_positions_from_there():
+    live = Session(tiny_t5(), name="t5")
+    prompt, target = live.prompt([3, 5, 7, 9, 11]), [0, 8, 6]
+    live.ablate("cross_z", layer=1, head=2, position=-1)
+    live.clamp("resid_post", 5.0, layer=2, position=0, unit=3)
+    with torch.no_grad(), live.trace(prompt, decoder_input_ids=torch.tensor([target])):
+        logits = live.model.output.logits.save()
+    assert torch.allclose(run(live.code(), live.model), logits, atol=1e-5)
+    assert live.code(prompt) == live.code(), "the prompt that was traced last"
+    plain = encoder_decoder(prompt.ids, target, live.model)
+    moved = (logits - plain).abs().amax(-1)[0] > 1e-4
+    assert moved.tolist() == [True, False, True], "positions are those of the decoder"
+    assert "decoder_input_ids" not in live.code(live.prompt([3, 4])), "another prompt"
+    live.close()
+
+
+def test_a_view_of_cross_attention_copies_code_with_both_prompts():
+    live = Session(tiny_t5(), name="t5")
+    source, target = live.prompt([3, 5, 7, 9, 11]), live.prompt([0, 8, 6])
+    view = iw.attention(source, decoder=target).view(layer=1)
+    live.trace(live.prompt([4, 4]))  # whatever was used since
+    code = view.on_code({})["code"]
+    assert torch.allclose(
+        run(code, live.model), encoder_decoder(source.ids, target.ids, live.model), atol=1e-5
+    )
+    live.close()

@@ -61,7 +61,7 @@ class FakeSession:
     def run(self, work, label=""):
         return work()
 
-    def code(self, prompt=None):
+    def code(self, prompt=None, decoder=None):
         return f"# code for {prompt}"
 
 
