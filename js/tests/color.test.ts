@@ -30,6 +30,16 @@ describe("colour scales", () => {
     expect(scale.rgb(Number.NaN)).toEqual(palettes.light.missing);
   });
 
+  it("fill pixels with the colour that one value has", () => {
+    for (const scale of [sequential(palettes.dark, -1, 3), diverging(palettes.light, 2)]) {
+      const values = [Number.NaN, -Infinity, -2, -0.31, 0, 0.7, 1.9, 9, Infinity];
+      const pixels = new Uint32Array(values.length);
+      scale.fill(values, pixels);
+      const bytes = [...new Uint8Array(pixels.buffer)];
+      expect(bytes).toEqual(values.flatMap((x) => [...scale.rgb(x), 255]));
+    }
+  });
+
   it("do not call the limits clipped because of rounding", () => {
     const top = Math.fround(0.1);
     expect(sequential(palettes.light, 0, 0.1).mark(top)).toBe("");

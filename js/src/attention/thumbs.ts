@@ -102,5 +102,5 @@ export class Thumbs {
 
 /** Overviews travel as signed roots: 8 bits then keep small weights apart. */
 function squared(coded: ArrayLike<number>): Float32Array {
-  return Float32Array.from(coded, (v) => v * Math.abs(v));
+  return new Float32Array(coded).map((v) => v * Math.abs(v));
 }

@@ -67,6 +67,8 @@ export interface Scale {
   signed: boolean;
   palette: Palette;
   rgb(x: number): Rgb;
+  /** Writes the colours of values as pixels, opaque. */
+  fill(values: ArrayLike<number>, pixels: Uint32Array): void;
   css(x: number): string;
   /** Black or white, whichever reads on the colour of x. */
   ink(x: number): string;
@@ -86,10 +88,16 @@ export function diverging(palette: Palette, top: number): Scale {
 function make(palette: Palette, stops: readonly Rgb[], low: number, high: number, sign: boolean) {
   const steps = 255;
   const table = Array.from({ length: steps + 1 }, (_, i) => mix(stops, i / steps));
-  const rgb = (x: number): Rgb => {
-    if (Number.isNaN(x)) return palette.missing;
-    const t = Math.min(1, Math.max(0, (x - low) / (high - low)));
-    return table[Math.round(t * steps)] as Rgb;
+  table.push(palette.missing);
+  const words = new Uint32Array(Uint8Array.from(table.flatMap((c) => [...c, 255])).buffer);
+  const per = steps / (high - low);
+  const place = (x: number) => {
+    const at = Math.round((x - low) * per);
+    return Number.isNaN(at) ? steps + 1 : Math.min(steps, Math.max(0, at));
+  };
+  const rgb = (x: number) => table[place(x)] as Rgb;
+  const fill = (values: ArrayLike<number>, pixels: Uint32Array) => {
+    for (let i = 0; i < pixels.length; i++) pixels[i] = words[place(values[i] as number)] as number;
   };
   const slack = (high - low) * 1e-6;
   const scale: Scale = {
@@ -98,6 +106,7 @@ function make(palette: Palette, stops: readonly Rgb[], low: number, high: number
     signed: sign,
     palette,
     rgb,
+    fill,
     css: (x) => `rgb(${rgb(x).join(",")})`,
     ink: (x) => (luminance(rgb(x)) < 0.179 ? "#ffffff" : "#000000"),
     mark: (x) => {

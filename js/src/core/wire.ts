@@ -67,6 +67,13 @@ function halfTable(): Float32Array {
   return halves;
 }
 
+/** A plain loop: Float32Array.from with a function takes thirty times as long. */
+function looked(codes: Uint8Array | Uint16Array, table: Float32Array): Float32Array {
+  const out = new Float32Array(codes.length);
+  for (let i = 0; i < out.length; i++) out[i] = table[codes[i] as number] as number;
+  return out;
+}
+
 function bytesOf(view: DataView | ArrayBuffer | Uint8Array): ArrayBuffer {
   if (view instanceof ArrayBuffer) return view.slice(0);
   return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength) as ArrayBuffer;
@@ -84,15 +91,12 @@ export function decodeArray(d: Descriptor, buffers: readonly (DataView | ArrayBu
   let data: Float32Array | Int32Array;
   if (d.dtype === "float32") data = new Float32Array(bytes);
   else if (d.dtype === "int32") data = new Int32Array(bytes);
-  else if (d.dtype === "float16") {
-    const table = halfTable();
-    data = Float32Array.from(new Uint16Array(bytes), (h) => table[h] as number);
-  } else if (d.dtype === "uint8") {
-    const scale = d.scale ?? 1;
-    const offset = d.offset ?? 0;
-    data = Float32Array.from(new Uint8Array(bytes), (v) =>
-      v === d.nan ? Number.NaN : v * scale + offset,
-    );
+  else if (d.dtype === "float16") data = looked(new Uint16Array(bytes), halfTable());
+  else if (d.dtype === "uint8") {
+    const { scale = 1, offset = 0, nan } = d;
+    const table = Float32Array.from({ length: 256 }, (_, v) => v * scale + offset);
+    if (nan !== undefined) table[nan] = Number.NaN;
+    data = looked(new Uint8Array(bytes), table);
   } else throw new WireError(`unknown dtype ${String(d.dtype)}`);
   if (data.length !== size) {
     throw new WireError(`${data.length} numbers arrived for the shape [${d.shape.join(", ")}]`);

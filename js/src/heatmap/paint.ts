@@ -102,16 +102,10 @@ function imageOf(tile: NdArray, scale: Scale, flip: boolean): HTMLCanvasElement 
   const ctx = canvas.getContext("2d");
   if (ctx) {
     const image = ctx.createImageData(cols, rows);
+    const pixels = new Uint32Array(image.data.buffer);
     for (let r = 0; r < rows; r++) {
-      const to = flip ? rows - 1 - r : r;
-      for (let c = 0; c < cols; c++) {
-        const [red, green, blue] = scale.rgb(tile.data[r * cols + c] as number);
-        const at = 4 * (to * cols + c);
-        image.data[at] = red;
-        image.data[at + 1] = green;
-        image.data[at + 2] = blue;
-        image.data[at + 3] = 255;
-      }
+      const to = cols * (flip ? rows - 1 - r : r);
+      scale.fill(tile.data.subarray(r * cols, (r + 1) * cols), pixels.subarray(to, to + cols));
     }
     ctx.putImageData(image, 0, 0);
   }

@@ -229,13 +229,13 @@ class TokensView {
   private draw(answer: Answer, asBars: boolean): void {
     const { view } = this;
     const by = divisor(answer.values.data, this.how);
-    const values = Float64Array.from(answer.values.data, (v) => v / by);
+    const values = new Float64Array(answer.values.data).map((v) => v / by);
     const range = this.range(answer, values);
     const scale = this.scale(range);
     const veiled = (token: number) => this.veiled(token);
     if (asBars) {
       const base = view.mode === "current" ? this.answers.get(this.keyOf("base")) : undefined;
-      const was = base && Float64Array.from(base.values.data, (v) => v / by);
+      const was = base && new Float64Array(base.values.data).map((v) => v / by);
       const sorted = view.state.sort === "size";
       this.bars.show(this.tokens, values, range, scale, sorted, this.pinned, was ?? null, veiled);
     } else {
