@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +20,9 @@ Index = tuple[int, int]
 
 Pool = Literal["max", "mean"]
 
+SMALL: Final = 2**20
+"""Weights of all heads together that are worked out at once and kept."""
+
 
 class Heads:
     """Weights of the heads in the arrays of an `AttentionResult`.
@@ -29,8 +35,8 @@ class Heads:
     Attributes
     ----------
     normalisers
-        Log of the softmax's sum of each query, `[query]` by head, NaN where it is not known yet:
-        memory grows with the tokens.
+        Of long prompts the log of the softmax's sum of each query, `[query]` by head, NaN where it
+        is not known yet: memory grows with the tokens.
     """
 
     def __init__(self, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -78,13 +84,25 @@ class Heads:
         stop = keys if self.ready else max(1, self.head(index).reach(rows).stop)
         return self.weights(index, rows, range(stop)).cpu()
 
+    @cached_property
+    def patterns(self) -> Tensor | None:
+        """All weights `[layer, head, query, key]` where they are stored or few, else None."""
+        if self.ready:
+            return torch.as_tensor(self.arrays["pattern"])
+        q, k = (torch.as_tensor(self.arrays[name]) for name in "qk")
+        shape = (*q.shape[:3], k.shape[2])
+        if math.prod(shape) > SMALL:
+            return None
+        rows, cols = range(shape[2]), range(shape[3])
+        heads = [self.head(index).weights(rows, cols)[0] for index in np.ndindex(*shape[:2])]
+        return torch.stack(heads).reshape(shape) if heads else q.new_zeros(shape)
+
     @torch.no_grad()
     def weights(self, index: Index, rows: range | Sequence[int], cols: range) -> Tensor:
         """Return weights of queries on keys, float32 `[row, col]`."""
-        if self.ready:
+        if self.patterns is not None:
             some = slice(rows.start, rows.stop) if isinstance(rows, range) else list(rows)
-            pattern = torch.as_tensor(self.arrays["pattern"])[index]
-            return pattern[some, cols.start : cols.stop].float()
+            return self.patterns[index][some, cols.start : cols.stop].float()
         head = self.head(index)
         known = self.normalisers.get(index)
         if known is None:

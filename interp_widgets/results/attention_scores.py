@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.attention_heads import SMALL
 from interp_widgets.results.base import to_numpy
 
 if TYPE_CHECKING:
@@ -28,10 +30,6 @@ HEAD_SCORES: Final[dict[str, str]] = {
 
 SAME_TEXT: Final = ("previous_token", "duplicate_token", "induction")
 """Scores that need queries and keys to be the same tokens."""
-
-
-SMALL: Final = 2**20
-"""Weights of all heads together up to which they are walked through at once."""
 
 
 def scan(
@@ -107,9 +105,8 @@ class Scans:
     def scores(self, index: Index) -> dict[str, float]:
         """Return one head's scores by name."""
         if index not in self._scores:
-            layers, heads, queries, keys = self.shape
-            together = layers * heads * queries * keys <= SMALL
-            self._walk([*np.ndindex(layers, heads)] if together else [index])
+            together = math.prod(self.shape) <= SMALL
+            self._walk([*np.ndindex(self.shape[:2])] if together else [index])
         return self._scores[index]
 
     def entropies(self, index: Index) -> Tensor:
