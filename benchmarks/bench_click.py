@@ -1,9 +1,10 @@
 """From a click to the repaint of another view, on the demo model in a real JupyterLab.
 
-A head is ablated with a click in the attention view; the clock stops two frames after the pixels of
-the logit lens, in another cell, have changed. The reference is the budget. Half a second later both
-views are at rest: what the tab's main thread worked until then (CPU, not the clock on the wall) and
-how many messages went over the kernel's socket, both ways.
+A head is ablated with a click in the attention view; the clock stops with the first frame after the
+one that drew other pixels in the logit lens, in another cell: then they are on the screen. The
+reference is the budget. Half a second later both views are at rest: what the tab's main thread
+worked until then (CPU, not the clock on the wall) and how many messages went over the kernel's
+socket, both ways.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ WATCH = """() => {
   window.repainted = null;
   document.addEventListener('click', () => {
     const start = performance.now();
-    const tick = () => {
+    const tick = (frame) => {
       const now = drawn;
       drawn = false;
       if (!now || look() === before) return requestAnimationFrame(tick);
-      requestAnimationFrame(() => { window.repainted = performance.now() - start; });
+      window.repainted = frame - start;
     };
     requestAnimationFrame(tick);
   }, { once: true, capture: true });
