@@ -79,11 +79,11 @@ def run() -> Iterator[Row]:
     size, answering = moved(view)
     label = f"lens {LAYERS} × {TOKENS}, top {K}"
     yield Row(f"{label}: MB moved", size / 1e6, everything / 1e6, "MB", "all of it", "2 MB")
-    yield Row(f"{label}: make and answer", made + answering, None, "s", "-", "1 s")
+    yield Row(f"{label}: make and answer", made + answering, None, "s", "", "1 s")
     with browser() as chromium, tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "lens.html"
         page.write_text(view.to_html())
         painted = paint(chromium, page, CANVAS_PAINTED)
     view.close()
     if painted is not None:
-        yield Row(f"{label}: page open to painted", painted["seconds"], None, "s", "-", "1 s")
+        yield Row(f"{label}: page open to painted", painted["seconds"], None, "s", "", "1 s")

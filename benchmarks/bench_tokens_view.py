@@ -68,5 +68,5 @@ def run() -> Iterator[Row]:
             view.answer("values", {"channel": 12_345})
         else:
             view.answer("channels", payload)
-        yield Row(f"{label}: {by}", time.perf_counter() - start, None, "s", "-", "0.1 s")
+        yield Row(f"{label}: {by}", time.perf_counter() - start, None, "s", "", "0.1 s")
     view.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of ours beside a reference's; ``reference`` is None where the reference failed."""
+    """A figure of ours; ``reference`` is None where ``against`` failed or where nobody else is."""
 
     name: str
     ours: float
