@@ -83,8 +83,9 @@ describe("edges as curves", () => {
     }
   });
 
+  const strokes = strokesOf(edges, circuit, layout);
+
   it("draws the weakest first, with the width in proportion", () => {
-    const strokes = strokesOf(edges, circuit, layout);
     expect([...strokes.edge]).toEqual([4, 3, 2, 1, 0]);
     expect(strokes.width[4]! / strokes.width[2]!).toBeCloseTo(5 / 3, 5);
     expect([...strokes.negative]).toEqual([0, 0, 0, 1, 0]);
@@ -92,9 +93,19 @@ describe("edges as curves", () => {
     expect(strokeWidth(0, 0)).toBe(0.5);
   });
 
-  it("fades a crowd of thin edges but not a strong one", () => {
-    expect(opacity(0.5, 5000)).toBeLessThan(opacity(0.5, 50));
-    expect(opacity(6, 5000)).toBeCloseTo(opacity(6, 50), 6);
+  it("fades links by what the stronger ones cover, so that ink has a bound", () => {
+    expect(strokes.cover[4]).toBe(0);
+    expect([...strokes.cover]).toEqual([...strokes.cover].sort((a, b) => b - a));
+    const long = Math.hypot(strokes.x1[4]! - strokes.x0[4]!, strokes.y1[4]! - strokes.y0[4]!);
+    const one = (strokes.width[4]! * long) / (layout.width * layout.height);
+    expect(strokes.cover[3]).toBeCloseTo(one, 6);
+    expect(opacity(6, 0)).toBeCloseTo(0.9, 6);
+    expect(opacity(0.5, 0)).toBeCloseTo(0.65, 6);
+    let ink = 0;
+    for (let cover = 0; cover < 2; cover += 0.001) ink += 0.001 * opacity(6, cover);
+    expect(ink).toBeGreaterThan(0.3);
+    expect(ink).toBeLessThan(0.5);
+    expect(opacity(0.5, 100)).toBe(0.02);
   });
 });
 

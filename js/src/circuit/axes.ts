@@ -7,12 +7,15 @@ import type { Layout } from "./layout.js";
 export class Axes {
   readonly el = s("svg", { class: "iw-circuit-axes", "aria-hidden": "true" });
   private layout: Layout | undefined;
+  private names = "";
   private rows: SVGTextElement[] = [];
   private columns: SVGTextElement[] = [];
 
   show(layout: Layout): void {
-    if (layout === this.layout) return;
+    const names = JSON.stringify([layout.rows, layout.columns, layout.columnsBelow]);
     this.layout = layout;
+    if (names === this.names) return;
+    this.names = names;
     this.rows = layout.rows.map((row) => s("text", { class: "iw-axis-row", x: 4 }, row.label));
     this.columns = layout.columns.map((column) => {
       const full = layout.columnsBelow ? visible(column.label.replace(/^ /, "")) : column.label;

@@ -8,9 +8,9 @@ import { drawMarks } from "./marks.js";
 import type { Scene } from "./scene.js";
 
 const SLICE = 8; // ms of drawing per frame
+const DRAFT = 16; // ms of drawing before the first picture
 export const AT_ONCE = 250; // links that are drawn at once
-const MANY = 2000; // links from which the strongest are shown before the others are drawn
-const FIRST = 300; // ms until then
+const FIRST = 300; // ms until a picture with more of the links
 const NEXT = 1200; // ms between two such pictures
 
 export interface Picture {
@@ -62,23 +62,29 @@ export class Bitmap {
     return inside ? 0 : Math.round(Math.min(screen.width, screen.height) * 0.35);
   }
 
-  /** Draws the strongest links now, and everything as soon as it can be. */
+  /** Draws, if `fresh` the strongest links now, and everything as soon as it can be. */
   draw(picture: Picture, fresh: boolean): void {
     this.stop();
     const { scene } = picture;
     if (scene.strokes.edge.length <= AT_ONCE && picture.marked.length <= AT_ONCE) {
-      this.paintAll(picture, this.el, false);
-      this.shown(picture.view);
+      this.paintAll(picture);
       return;
-    }
-    if (fresh) {
-      this.paintAll(picture, this.el, true);
-      this.shown(picture.view);
     }
     this.job = picture;
     const aside = h("canvas");
-    aside.getContext("2d", { willReadFrequently: true });
-    const steps = this.steps(picture, aside);
+    const read = aside.getContext("2d", { willReadFrequently: true });
+    // The pieces of a link that passes beside boxes are one line, which can only be drawn forwards.
+    const under = scene.strokes.edge.length === scene.circuit.edges.length;
+    const steps = this.steps(picture, aside, under);
+    const go = (ms: number): boolean => {
+      for (const end = performance.now() + ms; performance.now() < end; ) {
+        const { done } = steps.next();
+        // A canvas only notes what is drawn; reading from it makes it draw, within this slice.
+        read?.getImageData(0, 0, 1, 1);
+        if (done) return true;
+      }
+      return false;
+    };
     const show = (): void => {
       const target = this.size(this.el, picture);
       if (target) {
@@ -89,21 +95,25 @@ export class Bitmap {
       }
       this.shown(picture.view);
     };
-    const early = scene.strokes.edge.length > MANY;
-    let due = performance.now() + FIRST;
-    const slice = (): void => {
-      const end = performance.now() + SLICE;
-      while (performance.now() < end) {
-        const { done } = steps.next();
-        // A canvas only notes what is drawn; reading from it makes it draw, within this slice.
-        aside.getContext("2d")?.getImageData(0, 0, 1, 1);
-        if (!done) continue;
-        this.stop();
-        show();
-        aside.width = aside.height = 0;
+    const finish = (): void => {
+      this.stop();
+      show();
+      aside.width = aside.height = 0;
+    };
+    if (fresh) {
+      if (go(under ? DRAFT : Number.POSITIVE_INFINITY)) {
+        finish();
         return;
       }
-      if (early && performance.now() > due) {
+      show();
+    }
+    let due = performance.now() + FIRST;
+    const slice = (): void => {
+      if (go(SLICE)) {
+        finish();
+        return;
+      }
+      if (under && performance.now() > due) {
         due = performance.now() + NEXT;
         this.refining = true;
         show();
@@ -113,20 +123,21 @@ export class Bitmap {
     this.frame = requestAnimationFrame(slice);
   }
 
-  private *steps(picture: Picture, canvas: HTMLCanvasElement): Generator<void> {
+  private *steps(picture: Picture, canvas: HTMLCanvasElement, under: boolean): Generator<void> {
     const ctx = this.begin(picture, canvas);
     if (!ctx) return;
     const { scene, paint, view, look } = picture;
-    const under = scene.strokes.edge.length > MANY;
     yield* drawing(ctx, scene.strokes, paint, view, { look, within: seen(picture), under });
   }
 
-  private paintAll(picture: Picture, canvas: HTMLCanvasElement, draft: boolean): void {
-    const ctx = this.begin(picture, canvas);
-    if (!ctx) return;
-    const { scene, paint, view, look } = picture;
-    drawEdges(ctx, scene.strokes, paint, view, { look, draft });
-    this.end(picture, ctx);
+  private paintAll(picture: Picture): void {
+    const ctx = this.begin(picture, this.el);
+    if (ctx) {
+      const { scene, paint, view, look } = picture;
+      drawEdges(ctx, scene.strokes, paint, view, { look });
+      this.end(picture, ctx);
+    }
+    this.shown(picture.view);
   }
 
   private begin(picture: Picture, canvas: HTMLCanvasElement): CanvasRenderingContext2D | null {

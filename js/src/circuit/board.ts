@@ -215,6 +215,7 @@ export abstract class Board implements BoardKeys {
   }
 
   private edgeVeiled(edge: number): boolean {
+    if (!this.view.veil.covers) return false;
     const { edges, graph } = this.scene;
     return [edges.from[edge], edges.to[edge]].some((i) =>
       this.veiled(graph.nodes[i as number] as GraphNode),
@@ -222,7 +223,10 @@ export abstract class Board implements BoardKeys {
   }
 
   private covered(node: number): boolean {
-    return edgesOf(this.scene.circuit, node).some((edge) => this.edgeVeiled(edge));
+    return (
+      this.view.veil.covers &&
+      edgesOf(this.scene.circuit, node).some((edge) => this.edgeVeiled(edge))
+    );
   }
 
   private reveal(node: number): boolean {

@@ -182,9 +182,8 @@ export class CircuitView extends Board {
     const { most, height: room } = this.room;
     const { links } = scene;
     const missed = this.reference?.missedNodes(scene) ?? [];
-    const drawn = new Set(Array.from({ length: Math.min(this.size, links.length) }, (_, i) => i));
     const { flat = [] } = this.reference?.spec ?? {};
-    const beside = flat.map((f) => links.position(f)).filter((e) => e >= 0 && !drawn.has(e));
+    const beside = flat.map((f) => links.position(f)).filter((e) => e >= this.size);
     const pins = arrangement.pins.map((name) => this.graph.find(name)).filter((i) => i >= 0);
     const grouped = arrangement.groups.flatMap((g) => (g.collapsed ? [] : g.members));
     const members = grouped.map((name) => this.graph.find(name)).filter((i) => i >= 0);
@@ -208,7 +207,11 @@ export class CircuitView extends Board {
     const reference = this.reference?.spec.level;
     const difference = this.mode === "difference";
     const signs = signsOf(scene.strokes);
-    this.key.replaceChildren(...circuitLegend({ drawn: signs, difference, reference }));
+    const key = JSON.stringify([signs, difference, reference]);
+    if (this.key.dataset.shows !== key) {
+      this.key.dataset.shows = key;
+      this.key.replaceChildren(...circuitLegend({ drawn: signs, difference, reference }));
+    }
     const drawn = scene.circuit.edges.length;
     const whole = scene.kept.edges.length;
     const left = scene.circuit.asked - whole;

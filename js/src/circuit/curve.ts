@@ -16,6 +16,8 @@ export interface Strokes {
   x1: Float32Array;
   y1: Float32Array;
   width: Float32Array;
+  /** How many times the links that are stronger cover the picture. */
+  cover: Float32Array;
   negative: Uint8Array;
 }
 
@@ -50,6 +52,7 @@ export function strokesOf(
     x1: new Float32Array(count),
     y1: new Float32Array(count),
     width: new Float32Array(count),
+    cover: new Float32Array(count),
     negative: new Uint8Array(count),
   };
   let at = 0;
@@ -65,6 +68,14 @@ export function strokesOf(
       strokes.width[at] = width;
       strokes.negative[at] = score < 0 ? 1 : 0;
     }
+  }
+  const area = layout.width * layout.height;
+  let cover = 0;
+  for (let i = count - 1; i >= 0; i--) {
+    strokes.cover[i] = cover;
+    const across = strokes.x1[i]! - strokes.x0[i]!;
+    const length = Math.hypot(across, strokes.y1[i]! - strokes.y0[i]!);
+    cover += (strokes.width[i]! * length) / area;
   }
   return strokes;
 }

@@ -1,7 +1,7 @@
 // Links on a canvas, strongest on top. Full quality is drawn in slices so that the page never
-// stalls; while nothing is drawn yet, a draft of the strongest stands in.
+// stalls, the strongest first.
 
-import type { Strokes } from "./curve.js";
+import { type Strokes, THINNEST } from "./curve.js";
 import type { Layout } from "./layout.js";
 import { BEND } from "./sway.js";
 
@@ -10,7 +10,7 @@ export interface Paint {
   negative: string;
   ghost: string;
   cut: string;
-  /** Links that are no part of a reference, or hidden. */
+  /** Links that are no part of a reference, hidden, or too faint for a colour. */
   faint: string;
   /** Marks of nodes by kind, for graphs with more nodes than elements. */
   node: string;
@@ -25,21 +25,23 @@ export interface Viewport {
 /** From so many links on, thin ones are hairlines without dashes: neither can be seen in a crowd. */
 export const CROWD = 10_000;
 const HAIR = 1; // px
-
-/** Most links in a draft. */
-export const DRAFT = 500;
 const EVERY = 24; // links between two looks at the clock
 
 /** Widths shrink slower than the picture when zoomed out, and grow slower when zoomed in. */
 export const lineScale = (scale: number): number => Math.sqrt(scale) / scale;
 
-/** Thin lines fade when there are many, so that the strong ones stay readable. */
-export function opacity(width: number, drawn: number): number {
-  const crowd = Math.min(1, Math.max(0, Math.log10(Math.max(drawn, 100) / 100) / 2));
-  const strong = Math.min(1, (width - 0.5) / 2);
-  const thin = 0.65 - 0.53 * crowd;
-  const mass = drawn > CROWD ? Math.sqrt(CROWD / drawn) : 1;
-  return thin * mass + strong * (0.9 - thin * mass);
+/** How many times stronger links cover the picture where a link is half as dark. */
+const HALF = 0.35;
+/** So faint a link has no colour left: a canvas rounds it to another hue. */
+const FAINTEST = 0.02;
+
+/**
+ * How dark a link is among stronger ones that cover so many times the picture: these stay readable
+ * however many there are, because all ink together has a bound, but for the faintest.
+ */
+export function opacity(width: number, cover: number): number {
+  const strong = Math.min(1, Math.max(0, width - THINNEST) / 2);
+  return Math.max(FAINTEST, (0.65 + 0.25 * strong) / (1 + (cover / HALF) ** 2));
 }
 
 export function place(ctx: CanvasRenderingContext2D, view: Viewport, ratio: number): void {
@@ -62,8 +64,6 @@ export interface DrawOptions {
   look?: (edge: number) => Look;
   /** No fading. */
   solid?: boolean;
-  /** Only the strongest. */
-  draft?: boolean;
   /** Strongest first, each under those before it: the same picture, of use before it is done. */
   under?: boolean;
   /** What of the world can be seen; links outside of it are left out. */
@@ -84,7 +84,7 @@ export function* drawing(
   view: Viewport,
   options: DrawOptions = {},
 ): Generator<void> {
-  const { only, look, solid = false, draft = false, under = false, within } = options;
+  const { only, look, solid = false, under = false, within } = options;
   const scaled = lineScale(view.scale);
   const count = only ? only.length : strokes.edge.length;
   let style = "";
@@ -96,7 +96,7 @@ export function* drawing(
   const hair = HAIR / (view.scale * (globalThis.devicePixelRatio || 1));
   ctx.globalCompositeOperation = under ? "destination-over" : "source-over";
   let open = false; // whether the last piece is part of a line that goes on
-  for (let n = draft ? Math.max(0, count - DRAFT) : 0; n < count; n++) {
+  for (let n = 0; n < count; n++) {
     if (n % EVERY === EVERY - 1 && !open) yield;
     const i = piece(n);
     if (!open) {
@@ -104,21 +104,22 @@ export function* drawing(
       const how = look ? look(strokes.edge[i]!) : "";
       const negative = strokes.negative[i] === 1;
       const width = how === "cut" || how === "miss" ? 1.5 : how ? 1 : strokes.width[i]!;
+      const shade = solid ? 1 : opacity(width, strokes.cover[i]! / Math.sqrt(view.scale));
+      const strength = how === "extra" ? 0.5 : how ? 1 : Math.round(shade * 200) / 200;
       const thin = crowd && how === "" && width < 1;
-      const dashed = how === "" && negative && !thin;
-      const key = how || (negative ? "negative" : "positive");
+      const faint = how === "" && strength <= FAINTEST;
+      const dashed = how === "" && negative && !thin && !faint;
+      const key = how || (faint ? "faint" : negative ? "negative" : "positive");
       if (key !== style) {
         style = key;
-        const grey = how === "veiled" || how === "extra" ? paint.faint : paint.cut;
-        ctx.strokeStyle = how ? grey : negative ? paint.negative : paint.positive;
+        const grey = how === "cut" || how === "miss" ? paint.cut : paint.faint;
+        ctx.strokeStyle = how || faint ? grey : negative ? paint.negative : paint.positive;
         if (how === "cut") ctx.setLineDash([1.5 * scaled, 4 * scaled]);
         else if (how === "miss") ctx.setLineDash([2 * scaled, 2 * scaled]);
         else ctx.setLineDash([]);
       }
       if (thin && negative) ctx.setLineDash([]);
       if (dashed) ctx.setLineDash([(5 + width) * scaled, (2.5 + width / 2) * scaled]);
-      const strength =
-        how === "extra" ? 0.5 : solid || how ? 1 : Math.round(opacity(width, count) * 40) / 40;
       if (strength !== alpha) ctx.globalAlpha = alpha = strength;
       if (width !== thick) {
         thick = width;

@@ -129,11 +129,22 @@ export class Nodes {
     const same =
       elements.length === this.world.childElementCount &&
       elements.every((g, i) => g === this.world.children[i]);
-    if (!same) this.world.replaceChildren(...elements);
+    if (!same) this.arrange(elements);
     const last = wanted[wanted.length - 1] ?? order[order.length - 1] ?? -1;
     const start = this.drawn.has(this.current) ? this.current : last;
     this.roam(start);
     if (held >= 0 && !same) this.focus(start);
+  }
+
+  /** Gives the world these children; those that stay are not taken out, which would cost a layout. */
+  private arrange(elements: readonly SVGElement[]): void {
+    const keep = new Set<Element>(elements);
+    for (const old of [...this.world.children]) if (!keep.has(old)) old.remove();
+    let at = this.world.firstElementChild;
+    for (const el of elements) {
+      if (el === at) at = at.nextElementSibling;
+      else this.world.insertBefore(el, at);
+    }
   }
 
   /** Whether a node stays an element in a graph of many. */

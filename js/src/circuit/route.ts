@@ -112,29 +112,20 @@ export class Router {
 
   /** The lane in each row that makes the shortest way. */
   private best(rows: Row[], choices: number[][], start: Point, end: Point): number[] {
-    let at: number[] = [start[0]];
+    let at: readonly number[] = [start[0]];
     let costs = [0];
     let below = start[1];
     const back: number[][] = [];
-    const way = (x: number, y: number) => {
-      const steep = below - y < CLEAR ? STEEP : 1;
-      let best = 0;
-      let least = Number.POSITIVE_INFINITY;
-      at.forEach((from, i) => {
-        const cost = (costs[i] as number) + steep * Math.abs(x - from);
-        if (cost < least) [best, least] = [i, cost];
-      });
-      return { best, least };
-    };
     rows.forEach((row, r) => {
       const lanes = choices[r] as number[];
-      const ways = lanes.map((x) => way(x, row.y0));
-      back.push(ways.map((w) => w.best));
-      costs = ways.map((w, i) => w.least + this.crowd(lanes[i] as number, row));
+      const ways = cheapest(at, costs, lanes, below - row.y0 < CLEAR ? STEEP : 1);
+      back.push(ways.from);
+      costs = ways.costs;
+      this.crowd(lanes, row, costs);
       at = lanes;
       below = row.y1;
     });
-    let n = way(end[0], end[1]).best;
+    let n = cheapest(at, costs, [end[0]], below - end[1] < CLEAR ? STEEP : 1).from[0] as number;
     const taken: number[] = [];
     for (let r = rows.length - 1; r >= 0; r--) {
       taken.unshift((choices[r] as number[])[n] as number);
@@ -143,13 +134,59 @@ export class Router {
     return taken;
   }
 
-  private crowd(x: number, row: Row): number {
-    let cost = 0;
-    for (const lane of this.lanes)
-      if (lane.y0 > row.y1 && lane.y1 < row.y0)
-        cost += CROWDED * Math.max(0, 1 - Math.abs(x - lane.x) / LANE);
-    return cost;
+  /** Adds to the costs of lanes (from the left) what it takes to share them. */
+  private crowd(lanes: readonly number[], row: Row, costs: number[]): void {
+    for (const { x, y0, y1 } of this.lanes) {
+      if (y0 <= row.y1 || y1 >= row.y0) continue;
+      for (let i = firstAbove(lanes, x - LANE); i < lanes.length; i++) {
+        const off = Math.abs((lanes[i] as number) - x);
+        if (off >= LANE) break;
+        costs[i] = (costs[i] as number) + CROWDED * (1 - off / LANE);
+      }
+    }
   }
+}
+
+/** Position of the first of ascending numbers that is above a limit. */
+function firstAbove(sorted: readonly number[], limit: number): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] as number) > limit) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/**
+ * For each x of `to` the cheapest of `from`, where a step aside costs `steep` per px; both ascend,
+ * so that one pass from each side finds it.
+ */
+function cheapest(
+  from: readonly number[],
+  costs: readonly number[],
+  to: readonly number[],
+  steep: number,
+): { from: number[]; costs: number[] } {
+  const found = { from: to.map(() => 0), costs: to.map(() => Number.POSITIVE_INFINITY) };
+  for (const side of [1, -1]) {
+    let next = side > 0 ? 0 : from.length - 1;
+    let best = -1;
+    for (let i = side > 0 ? 0 : to.length - 1; i >= 0 && i < to.length; i += side) {
+      const x = to[i] as number;
+      const cost = (n: number) => (costs[n] as number) + steep * side * (x - (from[n] as number));
+      for (
+        ;
+        next >= 0 && next < from.length && side * (x - (from[next] as number)) >= 0;
+        next += side
+      )
+        if (best < 0 || cost(next) < cost(best)) best = next;
+      if (best < 0 || cost(best) >= (found.costs[i] as number)) continue;
+      found.costs[i] = cost(best);
+      found.from[i] = best;
+    }
+  }
+  return found;
 }
 
 /** Leaves out knots that the link can do without. */

@@ -153,8 +153,10 @@ export class Stage {
   }
 
   private arrived(view: Viewport): void {
+    const { drawn } = this;
     this.drawn = view;
-    this.nodes.place(view);
+    const same = view.x === drawn.x && view.y === drawn.y && view.scale === drawn.scale;
+    if (!same) this.nodes.place(view); // a page lays nodes out anew even for the same place
     this.drawLit();
     this.shift();
     if (this.view !== view && !this.bitmap.busy) {
