@@ -16,7 +16,7 @@ decorators; a test fails when it is old. In a notebook:
 
 ```python
 iw.catalogue.table(by="causal_nature", paradigm="mechanistic")   # a data frame, grouped
-iw.catalogue.map().view()                                        # methods by tags, in the heatmap
+iw.catalogue.map()                                               # chips, search, a cell to copy
 print(iw.catalogue.template("patching"))                         # the code of a cell that runs it
 ```
 

@@ -21,6 +21,7 @@ _PUBLIC = {
     "activations": "interp_widgets.methods.activations",
     "attention": "interp_widgets.methods.attention",
     "logit_lens": "interp_widgets.methods.logit_lens",
+    "next_tokens": "interp_widgets.methods.next_tokens",
     "neurons": "interp_widgets.methods.neurons",
     "attribute": "interp_widgets.methods.attribute",
     "patching": "interp_widgets.methods.patching",

@@ -1,4 +1,4 @@
-"""Any labelled array as a heatmap, or as a line when one dim is left."""
+"""Any labelled array as a heatmap; when one dim is left, as a line, or as bars of few names."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def names_of(result: ArrayResult, dim: str) -> list[str]:
 
 ROW = 5.5
 """Height of a row at most, in lines of text."""
+MOST_NAMES = 40
+"""Named entries that are drawn as bars; more are a line."""
 
 
 @renderer("array")
@@ -215,6 +217,9 @@ def _bars(edges: list[Axes], over: tuple[np.ndarray, np.ndarray], style: Style, 
 def _line(
     result: ArrayResult, style: Style, values: np.ndarray, dim: str
 ) -> matplotlib.figure.Figure:
+    named = dim in result.meta["labels"] and dim not in TOKEN_DIMS
+    if named and len(values) <= MOST_NAMES and not _numbered(result.labels(dim)):
+        return _named(result, style, values, dim)
     figure = new_figure(style, style.width * 0.5)
     ax = figure.add_subplot()
     many = len(values) > 200
@@ -230,4 +235,43 @@ def _line(
     ax.axhline(0, color="#999999", linewidth=style.line)
     ax.set_xlabel(dim)
     ax.set_ylabel(result.quantity)
+    return figure
+
+
+def _numbered(names: list[str]) -> bool:
+    """Whether all names are numbers, so that between two of them there is something."""
+    try:
+        return all(np.isfinite(float(name)) for name in names)
+    except ValueError:
+        return False
+
+
+def _named(
+    result: ArrayResult, style: Style, values: np.ndarray, dim: str
+) -> matplotlib.figure.Figure:
+    """Draw a bar with its number for each name, the first on top."""
+    names = token_labels(result.labels(dim))
+    figure = new_figure(style, len(names) * 1.6 * style.small / 72 + 0.45)
+    ax = figure.add_subplot()
+    places = np.arange(len(names))
+    ax.barh(places, values, color=OKABE_ITO["blue"], height=0.7)
+    low, high = (float(f(np.append(values[np.isfinite(values)], 0.0))) for f in (np.min, np.max))
+    room = 0.16 * ((high - low) or 1.0)
+    ax.set(xlim=(low - (room if low < 0 else 0), high + room), ylim=(len(names) - 0.4, -0.6))
+    for place, value in zip(places, values, strict=True):
+        ax.annotate(
+            f"{value:.2g}".replace("-", "\N{MINUS SIGN}"),
+            (value if np.isfinite(value) else 0, place),
+            xytext=(-3 if value < 0 else 3, 0),
+            textcoords="offset points",
+            ha="right" if value < 0 else "left",
+            va="center",
+            fontsize=style.small,
+        )
+    ax.set_yticks(places, names, fontsize=style.small)
+    ax.tick_params(axis="y", length=0)
+    ax.axvline(0, color="#666666", linewidth=style.line)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.set_xlabel(result.quantity)
     return figure

@@ -6,7 +6,7 @@ import matplotlib.figure
 from matplotlib.patches import Rectangle
 
 from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.findings import row_height, strips
+from interp_widgets.figures.findings import key, key_height, row_height, strips
 from interp_widgets.figures.style import Style
 from interp_widgets.results.dossier import DossierResult
 
@@ -31,7 +31,7 @@ def draw(
     ]
     shown = found[:most]
     band = 0.1 + 2.2 * style.small / 72
-    height = band + row_height(style) * max(1, len(shown)) + 0.05
+    height = band + key_height(style) + row_height(style) * max(1, len(shown)) + 0.05
     figure = new_figure(style, height)
     figure.set_layout_engine("none")
     top = 1 - band / height
@@ -53,7 +53,8 @@ def draw(
         fontweight="bold",
     )
     if shown:
-        strips(figure, shown, style, top=top - 0.01)
+        key(figure, style, top=top - 0.03 / height)
+        strips(figure, shown, style, top=top - (0.03 + key_height(style)) / height)
     else:
         figure.text(0.012, top / 2, "no number with a null", fontsize=style.small, va="center")
     if len(found) > most:

@@ -6,7 +6,7 @@ import matplotlib.figure
 import numpy as np
 
 from interp_widgets.figures.figure import new_figure, renderer
-from interp_widgets.figures.findings import row_height, strips
+from interp_widgets.figures.findings import key, key_height, row_height, strips
 from interp_widgets.figures.style import OKABE_ITO, Style
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.hypotheses import HypothesisReport
@@ -41,10 +41,12 @@ def draw(
     curves = timeline and "H6" in chosen
     rows = row_height(style) * max(1, len(found))
     below = min(0.62 * style.width, 2.4) if curves else 0.0
-    figure = new_figure(style, rows + below + 0.05)
+    height = rows + below + key_height(style) + 0.05
+    figure = new_figure(style, height)
     figure.set_layout_engine("none")
-    split = (below + 0.02) / (rows + below + 0.05)
-    strips(figure, found, style, top=0.995, bottom=split)
+    split = (below + 0.02) / height
+    key(figure, style, top=0.995)
+    strips(figure, found, style, top=0.995 - key_height(style) / height, bottom=split)
     if curves:
         _timeline(figure, result.parts["H6"], style, split)
         notes.append("Below: loss on random blocks and scores of the best head over training")

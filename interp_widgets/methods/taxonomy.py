@@ -6,11 +6,9 @@ import inspect
 import textwrap
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from interp_widgets.methods.catalogue import Method
 from interp_widgets.methods.tags import FACETS
-from interp_widgets.results.array import ArrayResult
+from interp_widgets.results.methods import MethodMap
 from interp_widgets.results.registry import METHODS
 
 if TYPE_CHECKING:
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
 
 NONE = "not tagged"
 """What stands in the table for a method of a user's own that has no tags."""
+PLAIN = ("name", "title", "summary", "family", "unit", "cost", "result", "paper")
 
 
 class Catalogue:
@@ -40,14 +39,7 @@ class Catalogue:
 
         rows = [
             {
-                "name": entry.name,
-                "title": entry.title,
-                "summary": entry.summary,
-                "family": entry.family,
-                "unit": entry.unit,
-                "cost": entry.cost,
-                "result": entry.result,
-                "paper": entry.paper,
+                **{name: getattr(entry, name) for name in PLAIN},
                 **(entry.tags.row() if entry.tags else dict.fromkeys(FACETS, NONE)),
             }
             for entry in _entries()
@@ -95,26 +87,29 @@ class Catalogue:
         table = table.assign(_place=place).sort_values(["_place", "family", "name"])
         return table.drop(columns="_place").set_index([by, "name"])
 
-    def map(self) -> ArrayResult:
-        """Return which method has which tag ``[method, tag]``, 1 or 0, for the heatmap.
+    def map(self) -> MethodMap:
+        """Return all methods with their tags, to be browsed: chips, search, a cell to copy.
+
+        A method of a user's own that has no tags is not on the map.
 
         Examples
         --------
-        >>> iw.catalogue.map().view()
+        >>> iw.catalogue.map().view(causal_nature="interventional", units="head")
         """
-        tagged = [entry for entry in _entries() if entry.tags]
-        tags = [word for words in FACETS.values() for word in words]
-        values = [[float(t in entry.tags.words()) for t in tags] for entry in tagged if entry.tags]
-        return ArrayResult(
-            {"values": np.array(values, np.float32)},
+        methods = [
             {
-                "dims": ["method", "tag"],
-                "labels": {"method": [entry.title for entry in tagged], "tag": tags},
-                "quantity": "has the tag",
-                "signed": False,
-                "title": "Map of methods",
-            },
-        )
+                **{name: getattr(entry, name) for name in PLAIN},
+                "template": self.template(entry.name),
+                "tags": {
+                    f: [w for w in words if w in entry.tags.words()] for f, words in FACETS.items()
+                },
+            }
+            for entry in _entries()
+            if entry.tags
+        ]
+        methods.sort(key=lambda method: (method["family"], method["title"]))
+        facets = {facet: list(answers) for facet, answers in FACETS.items()}
+        return MethodMap({}, {"title": "Map of methods", "facets": facets, "methods": methods})
 
     def template(self, name: str) -> str:
         """Return the code of a notebook cell that runs a method, from its documentation.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_SCORES = 2000
 STEPS = 10_000
 """Of the slider."""
+BINS = 50
+"""Bars of the detector's scores."""
 SECTIONS = (
     ("threat", "Threat"),
     ("benefits", "Benefits of knowing"),
@@ -44,7 +46,9 @@ html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
 .iw-dossier .restricted { font-weight: 700; color: var(--bad); }
 .iw-dossier .head { display: flex; gap: 28px; align-items: center; flex-wrap: wrap; }
 .iw-dossier .head > div { flex: 1 1 340px; min-width: 0; }
+.iw-dossier .dial { flex: none; }
 .iw-dossier .scroll { overflow-x: auto; }
+.iw-dossier .evidence td:first-child { min-width: 200px; }
 .iw-dossier table { border-collapse: collapse; width: 100%; }
 .iw-dossier th, .iw-dossier td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0;
   border-bottom: 1px solid var(--line); }
@@ -52,10 +56,20 @@ html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
 .iw-dossier td.n, .iw-dossier th.n { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 .iw-dossier .soft { color: var(--soft); }
+.iw-dossier p { margin: 4px 0; }
 .iw-dossier ul { margin: 4px 0; padding-left: 20px; }
 .iw-dossier .dial text { fill: var(--ink); }
-.iw-dossier .slider { display: grid; gap: 4px; max-width: 560px; }
-.iw-dossier input[type=range] { width: 100%; min-height: 24px; accent-color: var(--accent); }
+.iw-dossier .slider { display: grid; gap: 4px; max-width: 720px; }
+.iw-dossier .slider .plot { position: relative; margin: 0 8px; }
+.iw-dossier .slider svg { display: block; width: 100%; height: 120px; }
+.iw-dossier .slider .plot span { position: absolute; left: 0; font-size: 12px; line-height: 16px; }
+.iw-dossier .slider .plot .above { top: 0; color: var(--accent); }
+.iw-dossier .slider .plot .below { bottom: 0; color: var(--soft); }
+.iw-dossier input[type=range] { width: 100%; min-height: 24px; margin: 0;
+  accent-color: var(--accent); }
+.iw-dossier .rates { display: flex; gap: 4px 28px; flex-wrap: wrap;
+  font-variant-numeric: tabular-nums; }
+.iw-dossier .rates b { font-size: 20px; line-height: 26px; }
 .iw-dossier main { display: grid; gap: 20px; }
 .iw-dossier main > * { min-width: 0; }
 """
@@ -65,16 +79,21 @@ SCRIPT = """
   if (!root) return;
   const data = JSON.parse(document.getElementById("iw-dossier-scores").textContent);
   const input = root.querySelector("input");
-  const says = root.querySelector("output");
-  const share = (scores, t) => scores.filter((s) => s > t).length / scores.length;
+  const line = root.querySelector("line.threshold");
+  const part = (name) => root.querySelector(`[data-rate=${name}]`);
+  const share = (scores, t) => 100 * scores.filter((s) => s > t).length / scores.length;
   const show = () => {
-    const part = Number(input.value) / Number(input.max);
-    const t = data.low + (data.high - data.low) * part;
-    const words = `threshold ${t.toPrecision(3)}: `
-      + `${(100 * share(data.positive, t)).toFixed(1)} % `
-      + `detected, ${(100 * share(data.negative, t)).toFixed(1)} % false positives`;
-    says.textContent = words;
-    input.setAttribute("aria-valuetext", words);
+    const at = Number(input.value) / Number(input.max);
+    const t = data.low + (data.high - data.low) * at;
+    const words = {
+      threshold: t.toPrecision(3).replace("-", "\u2212"),
+      tpr: `${share(data.positive, t).toFixed(1)} %`,
+      fpr: `${share(data.negative, t).toFixed(1)} %`,
+    };
+    for (const [name, text] of Object.entries(words)) part(name).textContent = text;
+    for (const end of ["x1", "x2"]) line.setAttribute(end, String(1000 * at));
+    input.setAttribute("aria-valuetext", `threshold ${words.threshold}: ${words.tpr} detected, `
+      + `${words.fpr} false positives`);
   };
   input.addEventListener("input", show);
   show();
@@ -115,7 +134,7 @@ def _inner(dossier: DossierResult, slider: str) -> str:
         f'<div class="ribbon {dossier.status}" role="status">{words}</div>',
         _restriction(dossier),
         "</div>",
-        dial(dossier.coverage),
+        dial(dossier.coverage, float(meta.get("coverage_needed", 0.8))),
         "</div>",
     ]
     for key, title in SECTIONS:
@@ -133,36 +152,41 @@ def _inner(dossier: DossierResult, slider: str) -> str:
     return "".join(parts)
 
 
-def dial(coverage: dict[str, Any] | None) -> str:
-    """Return the coverage as an SVG dial, with its 95 % limits."""
-    if coverage is None:
-        return '<div class="no">No coverage measured: no mechanism was tested.</div>'
-    value, low, high = (min(1.0, max(0.0, coverage[k])) for k in ("value", "low", "high"))
+def dial(coverage: dict[str, Any] | None, needed: float) -> str:
+    """Return the coverage as an SVG dial, with its 95 % limits and what the rules ask for."""
 
     def at(share: float, radius: float) -> str:
         angle = math.pi * (1 - share)
-        return f"{90 + radius * math.cos(angle):.1f} {90 - radius * math.sin(angle):.1f}"
+        return f"{96 + radius * math.cos(angle):.1f} {96 - radius * math.sin(angle):.1f}"
 
-    def arc(a: float, b: float, radius: float) -> str:
-        return f"M {at(a, radius)} A {radius} {radius} 0 0 1 {at(b, radius)}"
+    def arc(end: float, colour: str) -> str:
+        path = f"M {at(0, 70)} A 70 70 0 0 1 {at(end, 70)}"
+        return f'<path d="{path}" fill="none" stroke="var(--{colour})" stroke-width="16"/>'
 
-    title = (
-        f"coverage {coverage['value']:.1%}, 95 % limits {coverage['low']:.1%} to "
-        f"{coverage['high']:.1%}"
-    )
+    def mark(share: float, inner: int, outer: int, colour: str) -> str:
+        path = f"M {at(share, inner)} L {at(share, outer)}"
+        return f'<path d="{path}" stroke="var(--{colour})" stroke-width="2"/>'
+
+    def words(y: int, text: str, size: int = 13) -> str:
+        weight = ' font-weight="700"' if size > 13 else ""
+        return f'<text x="96" y="{y}" text-anchor="middle" font-size="{size}"{weight}>{text}</text>'
+
+    parts = [arc(1, "line")]
+    if coverage is None:
+        title = f"no coverage measured, {needed:.0%} needed"
+        parts += [words(90, "?", 26), words(114, "no coverage measured")]
+    else:
+        value, low, high = (min(1.0, max(0.0, coverage[k])) for k in ("value", "low", "high"))
+        limits = f"95 % limits {coverage['low']:.1%} to {coverage['high']:.1%}"
+        title = f"coverage {coverage['value']:.1%}, {limits}, {needed:.0%} needed"
+        parts += [arc(max(value, 0.001), "accent"), mark(low, 58, 82, "ink")]
+        parts += [mark(high, 58, 82, "ink"), words(90, f"{coverage['value']:.0%}", 26)]
+        parts.append(words(114, "of the behaviour"))
+        parts.append(words(132, f"95 %: {coverage['low']:.0%} to {coverage['high']:.0%}"))
+    parts += [mark(needed, 80, 90, "bad"), words(150, f"needed: {needed:.0%} (red)")]
     return (
-        f'<svg class="dial" role="img" aria-label="{_text(title)}" viewBox="0 0 180 132" '
-        'width="180" height="132">'
-        f'<path d="{arc(0, 1, 70)}" fill="none" stroke="var(--line)" stroke-width="16"/>'
-        f'<path d="{arc(0, max(value, 0.001), 70)}" fill="none" stroke="var(--accent)" '
-        'stroke-width="16"/>'
-        f'<path d="{arc(low, max(high, low + 0.004), 57)}" fill="none" stroke="var(--ink)" '
-        'stroke-width="3"/>'
-        f'<text x="90" y="84" text-anchor="middle" font-size="26" font-weight="700">'
-        f"{coverage['value']:.0%}</text>"
-        '<text x="90" y="108" text-anchor="middle" font-size="13">of the behaviour</text>'
-        f'<text x="90" y="125" text-anchor="middle" font-size="13">95 %: {coverage["low"]:.0%} to '
-        f"{coverage['high']:.0%}</text></svg>"
+        f'<svg class="dial" role="img" aria-label="{_text(title)}" viewBox="0 0 192 156" '
+        f'width="192" height="156">{"".join(parts)}</svg>'
     )
 
 
@@ -217,7 +241,9 @@ def _evidence(dossier: DossierResult) -> str:
             f'<td class="{"yes" if good else "no"}">{_text(row["status"])}</td>'
             f"<td>{_text(row['reason'])}</td></tr>"
         )
-    return f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+    return (
+        f'<div class="scroll"><table class="evidence"><tr>{head}</tr>{"".join(rows)}</table></div>'
+    )
 
 
 def _rules(rules: list[dict[str, Any]]) -> str:
@@ -268,11 +294,22 @@ def _slider(dossier: DossierResult) -> tuple[str, str]:
         "low": low_end,
         "high": high_end,
     }
+    rates = "".join(
+        f'<span>{words} <b data-rate="{name}"></b></span>'
+        for name, words in (
+            ("threshold", "threshold"),
+            ("tpr", "detected (TPR)"),
+            ("fpr", "false positives (FPR)"),
+        )
+    )
     slider = (
-        '<div class="slider"><label for="iw-dossier-threshold">Threshold of the detector</label>'
+        f'<div class="slider"><div class="plot">{_histograms(high, low, low_end, high_end)}'
+        f'<span class="above">{len(high)} inputs with the behaviour</span>'
+        f'<span class="below">{len(low)} without it</span></div>'
+        '<label class="soft" for="iw-dossier-threshold">Threshold of the detector; what scores '
+        "above it counts as detected. All inputs were held out.</label>"
         f'<input id="iw-dossier-threshold" type="range" min="0" max="{STEPS}" value="{at}">'
-        f'<output for="iw-dossier-threshold"></output><span class="soft">{len(high)} inputs with '
-        f"the behaviour and {len(low)} without it, held out</span></div>"
+        f'<output class="rates" for="iw-dossier-threshold">{rates}</output></div>'
     )
     payload = json.dumps(data).replace("<", "\\u003c")
     script = (
@@ -280,6 +317,26 @@ def _slider(dossier: DossierResult) -> tuple[str, str]:
         f"<script>{SCRIPT}</script>"
     )
     return slider, script
+
+
+def _histograms(above: np.ndarray, below: np.ndarray, low: float, high: float) -> str:
+    """Return the scores of both groups as bars, one upwards, one downwards, with the threshold."""
+    bars = []
+    for scores, colour, sign in ((above, "accent", 1), (below, "soft", -1)):
+        counts, edges = np.histogram(scores, bins=BINS, range=(low, high))
+        places = 1000 * (edges - low) / (high - low)
+        for x, end, size in zip(places, places[1:], 54 * counts / counts.max(), strict=False):
+            if size:
+                bars.append(
+                    f'<rect x="{x + 1:.1f}" y="{60 - max(size * sign, 0):.1f}" '
+                    f'width="{end - x - 2:.1f}" height="{size:.1f}" fill="var(--{colour})"/>'
+                )
+    return (
+        '<svg viewBox="0 0 1000 120" preserveAspectRatio="none" aria-hidden="true">'
+        f'{"".join(bars)}<path d="M 0 60 H 1000" stroke="var(--line)"/>'
+        '<line class="threshold" y1="0" y2="120" stroke="var(--bad)" stroke-width="2" '
+        'vector-effect="non-scaling-stroke"/></svg>'
+    )
 
 
 def _part(dossier: DossierResult, *dims: str) -> ArrayResult | None:

@@ -34,6 +34,7 @@ def results(session) -> dict:
         "circuit": circuit,
         "concepts": iw.concepts({"woman": went[0]}, went[1], target=(" she", " he"), runs=5),
         "modules": session.anatomy.result(),
+        "methods": iw.catalogue.map(),
         "token_table": iw.weights.decode(session, layers=[0, 1]),
         "attribution_graph": circuit.to_attribution_graph(),
         "scatter": iw.scatter(attn, mlp),

@@ -14,7 +14,7 @@ from tests.browser.every_view import open_all
 pytestmark = pytest.mark.browser
 
 LARGEST = 3_000_000
-SILENT = {"session", "modules", "scatter"}
+SILENT = {"session", "modules", "methods", "scatter"}
 """Kinds without anything to predict."""
 WALK = ("attention", "array", "lens", "tokens", "circuit", "concepts", "attribution_graph")
 

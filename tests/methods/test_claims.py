@@ -35,7 +35,7 @@ def planted():
     return {**made, "kept": kept}
 
 
-def claim_on(session, count=300, **options):
+def claim_on(session, count=160, **options):
     """The planted claim: blocking attention to C changes the accuracy by less than 0.05."""
     data = prompts(session, count, 5, shortcut=True)
     seen, sealed = iw.claims.split(data, name="sequences with the shortcut")

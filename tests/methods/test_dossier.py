@@ -43,9 +43,9 @@ def session():
 
 @pytest.fixture(scope="module")
 def inputs(session):
-    positives = prompts(session, 600, 21, trigger=True)
-    negatives = prompts(session, 600, 21, trigger=False)
-    clean = prompts(session, 300, 22, trigger=False, answers="own")
+    positives = prompts(session, 320, 21, trigger=True)
+    negatives = prompts(session, 320, 21, trigger=False)
+    clean = prompts(session, 200, 22, trigger=False, answers="own")
     return positives, negatives, clean
 
 

@@ -165,7 +165,7 @@ def monitor(
         null_rate.append(float((mixed[2][0] @ v > limit).mean()))
     spread = _spread(scores, threshold, rng)
     where = f"layer {place.labels[best]}, " + (
-        "mean over tokens" if position == "mean" else f"token {position}"
+        {"mean": "mean over tokens", -1: "last token"}.get(position, f"token {position}")
     )
     inputs = len(scores[0]) + len(scores[1])
     found = [
