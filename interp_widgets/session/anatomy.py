@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from interp_widgets.session.tap import AttentionFacts
 
 
+MOST_READINGS = 3
+"""Inputs on which attention calls are tried, before they count as not readable."""
+
+
 class Anatomy(Sizes):
     """Where a model keeps its parts.
 
@@ -79,6 +83,8 @@ class Anatomy(Sizes):
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._facts: dict[int, AttentionFacts] = {}
         self._calls: dict[str, str] = {}
+        self._unread: str | None = None
+        self._readings = 0
         self.trouble: str | None = None
         self.problems: dict[str, str] = {}
         if example is not None:
@@ -116,13 +122,19 @@ class Anatomy(Sizes):
         self._shapes = {(e.path, e.port): e.shape for e in trial.events}
         self._read_ends(trial)
         trial.forget_tensors()
+        self._unread, self._readings = None, 0
+        self._read_attention(inputs)
         self.tried = True
-        self._read_attention_calls(inputs)
 
     def prepare(self, batch: Mapping[str, Any] | Tensor) -> None:
-        """Explore a model whose input was not known, on its first input."""
+        """Explore a model whose input was not known, on its first input.
+
+        Attention calls that could not be read are tried again, on the next two inputs.
+        """
         if not self.tried:
             self.explore(batch)
+        elif self._unread is not None and self._readings < MOST_READINGS:
+            self._read_attention(batch)
 
     def _block_paths(self, stack: str | None) -> list[str]:
         if stack is None:
@@ -180,6 +192,16 @@ class Anatomy(Sizes):
             self._places["logits"] = Location("", "output", end.index, layout=layout)
         else:
             self._why_not["logits"] = "the model has no output head"
+
+    def _read_attention(self, inputs: Mapping[str, Any] | Tensor) -> None:
+        """Read attention calls; where that fails the other sites stay, and errors say why."""
+        self._readings += 1
+        try:
+            self._read_attention_calls(inputs)
+            self._unread = None
+        except Exception as error:
+            self._unread = f"{type(error).__name__}: {error}"
+        self._located.clear()
 
     def _read_attention_calls(self, inputs: Mapping[str, Any] | Tensor) -> None:
         """Trace the same input and read what each layer tells the attention function."""

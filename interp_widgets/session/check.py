@@ -61,6 +61,8 @@ def check(anatomy: Anatomy, batch: Mapping[str, Any] | Tensor | None = None) -> 
             report.problems[str(site)] = "it holds values that are not finite"
         else:
             report.works.setdefault(site.name, tuple(value.shape))
+    if anatomy.unread is not None:
+        report.problems["q, k, v, pattern"] = f"attention could not be read ({anatomy.unread})"
     if not anatomy.post_norm:
         _check_sums(anatomy, got, report)
     report.seconds = time.perf_counter() - begin

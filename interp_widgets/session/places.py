@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from interp_widgets.session.tap import AttentionFacts
 
 
+ATTENTION_CALL = ("q", "k", "v", "bias", "pattern")
+"""Sites that are read at the attention call."""
+
+
 class Places:
     """The methods of an anatomy that say where an activation is, and in which order."""
 
@@ -27,6 +31,7 @@ class Places:
     blocks: list[Block]
     tried: bool
     trouble: str | None
+    _unread: str | None
     _modules: set[str]
     _located: dict[Site, Location]
     _places: dict[str, Location]
@@ -48,6 +53,11 @@ class Places:
             name for name in STANDARD if any(self._place(name, i) for i in self._layers(name))
         )
 
+    @property
+    def unread(self) -> str | None:
+        """The error with which reading the attention calls failed; None where it did not."""
+        return self._unread
+
     def layers_of(self, name: str) -> tuple[int, ...]:
         """Layers that have the standard site `name`; empty for `embed` and `logits`."""
         if name in WITHOUT_LAYER:
@@ -61,7 +71,7 @@ class Places:
         if layer is None:
             return self._places.get(name)
         block, facts = self.blocks[layer], self._facts.get(layer)
-        if name in ("q", "k", "v", "bias", "pattern"):
+        if name in ATTENTION_CALL:
             if facts is None:
                 return None
             if name == "pattern":
@@ -160,6 +170,8 @@ class Places:
             return self._why_not.get(site.name, "")
         if site.name == "bias" and site.layer in self._facts:
             return "its attention adds no learned position bias to the scores"
+        if self._unread is not None and site.name in ATTENTION_CALL:
+            return f"its attention calls could not be read ({self._unread})"
         return self.blocks[site.layer].why_not.get(site.name, "")
 
     def _locate_module(self, site: Site) -> Location:

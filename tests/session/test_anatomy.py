@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from interp_widgets.session import tap
 from interp_widgets.session.anatomy import Anatomy
-from interp_widgets.session.sites import STANDARD, SiteError
+from interp_widgets.session.capture import capture
+from interp_widgets.session.sites import STANDARD, Site, SiteError
 from interp_widgets.session.tap import by_distance
 from tests import families
 from tests.families import D_HEAD, D_MLP, FAMILIES, HEADS, KV_HEADS, LAYERS, VOCABULARY
@@ -248,6 +250,41 @@ def test_a_plain_module_waits_for_its_first_input():
     assert report.works == {"logits": (3,)}
     with pytest.raises(SiteError, match="no list of repeated blocks"):
         anatomy.locate("resid_post.0")
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+def test_attention_that_could_not_be_read_is_tried_again_and_says_why(monkeypatch, lasting):
+    """One failure, such as a moment without memory, does not take the patterns away for ever."""
+    plain, tried = tap.read_calls, []
+
+    def failing(*arguments):
+        tried.append(1)
+        if lasting or len(tried) == 1:
+            raise RuntimeError("no memory at the moment")
+        return plain(*arguments)
+
+    monkeypatch.setattr(tap, "read_calls", failing)
+    anatomy = Anatomy.of(families.build("gpt2"))
+    assert anatomy.tried
+    assert anatomy.n_layers == 3
+    assert "resid_post" in anatomy.sites
+    with pytest.raises(SiteError, match=r"could not be read \(RuntimeError: no memory at the"):
+        anatomy.locate("pattern.1")
+    inputs = families.inputs("gpt2")
+    problems = anatomy.check(inputs).problems
+    if lasting:
+        assert "no memory" in problems["q, k, v, pattern"]
+        for _ in range(3):
+            capture(anatomy.traceable(), anatomy, inputs, ["resid_post.1"])
+        assert len(tried) == 3, "every further pass would pay for a reading that fails"
+        with pytest.raises(SiteError, match="no memory at the moment"):
+            anatomy.locate("q", 0)
+        assert anatomy.locate("z", 1).path == "transformer.h.1.attn.c_proj"
+    else:
+        assert problems == {}
+        assert anatomy.attention(1).heads == HEADS
+        pattern = capture(anatomy.traceable(), anatomy, inputs, ["pattern.1"])[Site("pattern", 1)]
+        torch.testing.assert_close(pattern.sum(-1), torch.ones(HEADS, 9))
 
 
 def test_the_tree_counts_parameters_and_places_sites(opened):
