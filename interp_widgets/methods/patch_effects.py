@@ -70,6 +70,19 @@ class Patches:
             rows.append(torch.stack(values, 1))
         return in_order(self.groups, rows)
 
+    def absent(self) -> Tensor | None:
+        """Return where layers have no such head, bool ``[layer, head]``; None where all have.
+
+        Layers of a pruned model keep different numbers of heads.
+        """
+        if self.name not in HEADS:
+            return None
+        group = self.groups[0]
+        own = self._capture(self.into(group))
+        counts = torch.tensor([own[s].shape[1 + _head_axis(s)] for s in self.sites])
+        absent = torch.arange(int(counts.max())) >= counts[:, None]
+        return absent if bool(absent.any()) else None
+
     def exact(self, neurons: Neurons | None = None) -> Tensor:
         """Run every patch; return changes of the metric ``[pair, layer, …]``."""
         return in_order(self.groups, [self._exact(i, neurons) for i in range(len(self.groups))])
@@ -152,7 +165,7 @@ class Patches:
             scores = in_chunks(self.run, len(rows), group.length, work, steps)
             change = scores.reshape(len(prompts), -1) - before[:, None]
             found.append(change.reshape(len(prompts), *shape).float())
-        return torch.stack(found, 1)
+        return by_layer(found)
 
     def _cells(
         self, site: Site, value: Tensor, length: int, neurons: Sequence[int] | None
@@ -208,7 +221,18 @@ class Patches:
                 row = row.sum(-1)
             place = dims.index("position")
             rows.append(row.movedim(place, -1) if self.per_position else row.sum(place))
-        return torch.stack(rows, 1)
+        return by_layer(rows)
+
+
+def by_layer(parts: Sequence[Tensor]) -> Tensor:
+    """Stack the layers' ``[pair, head, …]`` to ``[pair, layer, head, …]``; NaN for absent heads."""
+    if all(part.shape == parts[0].shape for part in parts):
+        return torch.stack(list(parts), 1)
+    most = max(part.shape[1] for part in parts)
+    whole = parts[0].new_full((len(parts[0]), len(parts), most, *parts[0].shape[2:]), torch.nan)
+    for layer, part in enumerate(parts):
+        whole[:, layer, : part.shape[1]] = part
+    return whole
 
 
 def _head_axis(site: Site) -> int:

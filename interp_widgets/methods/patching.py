@@ -119,7 +119,8 @@ def patching(
     -------
     ArrayResult
         ``[layer, position]``, ``[layer, head]``, ``[layer, head, position]`` (keys and values of
-        grouped queries: ``kv_head``); of neurons ``[mlp_neuron]`` named ``L<layer>N<unit>``, with
+        grouped queries: ``kv_head``; heads that a layer of a pruned model lacks are masked); of
+        neurons ``[mlp_neuron]`` named ``L<layer>N<unit>``, with
         positions if asked, and ``[layer, neuron]`` when estimated. ``changes [pair, …]`` are the
         changes of the metric of each pair; of two pairs or more ``interval [2, …]`` is the 95 %
         bootstrap interval of the effect. ``meta`` has ``clean_score`` and ``corrupted_score``.
@@ -176,7 +177,11 @@ def patching(
         "ablation": ablation,
         "metric": groups[0].targets[0].label if len(ends) == 1 else metric.replace("_", " "),
     }
-    return effects(changes, ends, span, metric, noise=noise, meta=meta)
+    result = effects(changes, ends, span, metric, noise=noise, meta=meta)
+    absent = patches.absent()
+    if absent is None:
+        return result
+    return masked(result, absent[..., None] if positions else absent)
 
 
 def effects(
@@ -230,6 +235,15 @@ def effects(
             **meta,
         },
     )
+
+
+def masked(result: ArrayResult, mask: Tensor) -> ArrayResult:
+    """Mark cells in which nothing could be measured."""
+    if bool(mask.any()):
+        mask = mask.to(result.values.device)
+        result.arrays["values"] = result.values.masked_fill(mask, float("nan"))
+        result.arrays["mask"] = mask
+    return result
 
 
 def span_of(ends: Tensor, metric: Metric, *, noise: bool, normalise: bool | None) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run, method
-from interp_widgets.methods.patching import effects, span_of
+from interp_widgets.methods.patching import effects, masked, span_of
 from interp_widgets.methods.path_runs import Ends, PathEngine, Reads
 from interp_widgets.methods.prompt_pairs import PairGroup, Prompts, in_order
 from interp_widgets.methods.rows import in_chunks
@@ -210,15 +210,6 @@ def path_search(
     meta["title"] = "Paths traced back from the logits"
     result = effects(torch.cat(found, 1), ends, span, metric, noise=True, meta=meta)
     return masked(result, torch.tensor(masks))
-
-
-def masked(result: ArrayResult, mask: Tensor) -> ArrayResult:
-    """Mark cells in which nothing could be measured."""
-    if bool(mask.any()):
-        mask = mask.to(result.values.device)
-        result.arrays["values"] = result.values.masked_fill(mask, float("nan"))
-        result.arrays["mask"] = mask
-    return result
 
 
 class Paths:

@@ -363,6 +363,31 @@ def test_the_pruned_model_opens_as_a_session(session, found, prompts):
             opened.capture(opened.prompt(prompts[0].ids[:5]), "logits")
 
 
+def test_heads_that_a_pruned_layer_lacks_are_masked_cells_of_patching(session, prompts):
+    removed = ("a0.h1", "a0.h4", "a0.h5", *(f"a1.h{i}" for i in range(2, 8)), "m2")
+    small = PrunedModel.of(Study.of(session, prompts[:16], None, "zero"), removed)
+    with small.session() as opened:
+        own = [opened.prompt(p.ids, answer=p.answer) for p in prompts[:3]]
+        options = {"site": "z", "ablation": "zero", "metric": "log_probability"}
+        result = iw.patching(own, **options)
+        estimate = iw.patching(own, **options, method="attribution", per_position=True)
+        assert result.numpy("mask").sum(1).tolist() == [3, 6, 0]
+        assert np.isnan(result.numpy("values")).tolist() == result.numpy("mask").tolist()
+        assert estimate.sizes == {"layer": 3, "head": 8, "position": 16}
+        assert np.isnan(estimate.numpy("values")).sum() == 9 * 16
+        rows = result.view().answer("table", {})["rows"]
+        assert [len([x for x in row if x == "nan"]) for row in rows] == [3, 6, 0]
+        result.figure("icml")
+    ids, answers = ids_of(prompts[:3]), [p.answer for p in prompts[:3]]
+    before = ablated(toy.load(), TOY, ids, removed, {})
+    left = [f"a0.h{i}" for i in (0, 2, 3, 6, 7)], ["a1.h0", "a1.h1"], [f"a2.h{i}" for i in range(8)]
+    for layer, heads in enumerate(left):
+        for place, head in enumerate(heads):
+            after = ablated(toy.load(), TOY, ids, (*removed, head), {})
+            change = (after - before)[range(3), answers].mean()
+            torch.testing.assert_close(result.values[layer, place], change, atol=1e-4, rtol=1e-3)
+
+
 def test_the_circuit_can_be_kept_in_the_session_and_a_click_puts_a_head_back(
     session, quick, prompts
 ):
