@@ -99,6 +99,7 @@ def test_observables_tell_the_two_kinds_apart_and_padding_does_not_matter():
     assert np.allclose(table, particle.observables(wider), rtol=1e-9)
     assert roc_auc_score(labels, -table["tau21"]) > 0.85
     assert roc_auc_score(labels, -table["N2"]) > 0.85
+    assert roc_auc_score(labels, table["log e2"]) < 0.75  # the width alone says little
     assert set(table["particles"]) == {10, 11, 12, 13, 14}
     whole = some.sum(1).double()
     mass2 = whole[:, 3] ** 2 - (whole[:, :3] ** 2).sum(1)
