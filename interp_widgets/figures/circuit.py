@@ -188,7 +188,7 @@ def _packed(
         levels.setdefault(round(box.level * 2) / 2, []).append(box)
     beside = any(box.kind == "mlp" for box in boxes)
     widest = max((len(r) for r in levels.values() if r[0].kind != "mlp"), default=1)
-    margin = style.small / 72 * 3.6
+    margin = style.small / 72 * 4.4  # layer 11
     unit = (style.width - margin - 0.06) / (widest + beside)
     size = max(6.0, min(float(style.rc["font.size"]), unit * 72 * 0.24))
     pitch = min(max(unit * 1.05, 0.34), 0.44)

@@ -8,8 +8,10 @@ from itertools import pairwise
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgba
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
+from matplotlib.patches import FancyBboxPatch, Polygon
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 
@@ -28,6 +30,10 @@ CLASS_COLOURS = [
 INK, GREY = "#222222", "#777777"
 HIT = OKABE_ITO["green"]
 DASHES = (0, (3, 1.5))
+ROUTED = 300
+"""More edges than this are not led around boxes: among so many nobody sees what one passes."""
+HALF, FAINTEST = 0.35, 0.02
+"""An edge is half as dark among stronger ones that cover 0.35 of the picture; least opacity."""
 
 
 def canvas(
@@ -53,35 +59,26 @@ def arrows(
     order = [e for e in order if e.source in boxes and e.target in boxes]
     for edge in order:
         strongest[edge.target, _port(edge)] = edge
-    left, right = ax.get_xlim()
-    router = Router(boxes.values(), left + CLEAR, right - CLEAR)
-    ways = {id(e): _way(router, e, boxes) for e in reversed(order)}
-    for edge in order:
+    ways = _ways(ax, order, boxes)
+    cover = _cover(ax, [_width(e, top, heads=heads) for e in order], [ways[id(e)] for e in order])
+    paths, colours, widths, lines = [], [], [], []
+    for edge, covered in zip(order, cover, strict=True):
         port = _port(edge)
         strength = abs(edge.score) / top
-        width = (0.7 if heads else 0.5) + 2.4 * strength
+        width = _width(edge, top, heads=heads)
         tip = (0.05 + 0.012 * width) if heads else 0.0
         *knots, end = ways[id(edge)]
         stop = (end[0], end[1] - tip)
-        path = _curve([*knots, stop])
         colour = NEGATIVE if edge.score < 0 else POSITIVE
-        line: object = DASHES if edge.score < 0 else "solid"
-        alpha = 0.45 + 0.5 * strength
+        alpha = max(FAINTEST, (0.45 + 0.5 * strength) / (1 + (covered / HALF) ** 2))
+        line: object = DASHES if edge.score < 0 and alpha > FAINTEST else "solid"
         if edge.look:
             colour, alpha = GREY, 0.35 if edge.look == "extra" else 0.9
-            width = 0.6 if edge.look == "extra" else 0.9
             line = (0, (1, 1.5)) if edge.look == "miss" else "solid"
-        ax.add_artist(
-            PathPatch(
-                path,
-                fill=False,
-                edgecolor=colour,
-                linewidth=width,
-                alpha=alpha,
-                linestyle=line,
-                zorder=1,
-            )
-        )
+        paths.append(_curve([*knots, stop]))
+        colours.append(to_rgba(colour, alpha))
+        widths.append(width)
+        lines.append(line)
         if heads:
             half = 0.022 + 0.012 * width
             points = [(end[0], end[1]), (end[0] - half, stop[1]), (end[0] + half, stop[1])]
@@ -99,13 +96,42 @@ def arrows(
                     zorder=4,
                     path_effects=[withStroke(linewidth=1.6, foreground="white")],
                 )
+    drawn = PathCollection(
+        paths, facecolors="none", edgecolors=colours, linewidths=widths, linestyles=lines, zorder=1
+    )
+    ax.add_collection(drawn, autolim=False)
 
 
-def _way(router: Router, edge: Edge, boxes: Mapping[str, Box]) -> list[Point]:
+def _width(edge: Edge, top: float, *, heads: bool) -> float:
+    if edge.look:
+        return 0.6 if edge.look == "extra" else 0.9
+    return (0.7 if heads else 0.5) + 2.4 * abs(edge.score) / top
+
+
+def _cover(ax: Axes, widths: Sequence[float], ways: Sequence[Sequence[Point]]) -> Sequence[float]:
+    """Return how many times the edges after each, which are stronger, cover the picture."""
+    if len(ways) <= ROUTED:
+        return [0.0] * len(ways)
+    ends = np.array([(*way[0], *way[-1]) for way in ways])
+    lengths = np.hypot(ends[:, 2] - ends[:, 0], ends[:, 3] - ends[:, 1])
+    width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
+    ink = np.array(widths) / 72 * lengths / (width * height)
+    return ink[::-1].cumsum()[::-1] - ink
+
+
+def _ways(ax: Axes, order: Sequence[Edge], boxes: Mapping[str, Box]) -> dict[int, Sequence[Point]]:
+    """Return the knots of edges, given weakest first; many are not led around boxes."""
+    left, right = ax.get_xlim()
+    if len(order) > ROUTED:
+        return {id(e): _ends(e, boxes) for e in order}
+    router = Router(boxes.values(), left + CLEAR, right - CLEAR)
+    return {id(e): router.route(*_ends(e, boxes), {e.source, e.target}) for e in reversed(order)}
+
+
+def _ends(edge: Edge, boxes: Mapping[str, Box]) -> tuple[Point, Point]:
     source, target = boxes[edge.source], boxes[edge.target]
     start = (source.x, source.y + source.height / 2)
-    end = (target.x + _port(edge) * target.width, target.y - target.height / 2)
-    return router.route(start, end, {edge.source, edge.target})
+    return start, (target.x + _port(edge) * target.width, target.y - target.height / 2)
 
 
 def _curve(knots: Sequence[Point]) -> Path:

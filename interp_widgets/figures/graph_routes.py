@@ -23,7 +23,7 @@ STEEP = 8.0
 """Cost of moving aside where there is no height to do it."""
 
 _T = np.linspace(0, 1, 257)
-_RISE, _SWAY = 1.5 * _T * (1 - _T) + _T**3, _T**2 * (3 - 2 * _T)
+_SWAY = np.interp(_T, 1.5 * _T * (1 - _T) + _T**3, _T**2 * (3 - 2 * _T)).tolist()
 
 Point = tuple[float, float]
 
@@ -93,11 +93,12 @@ class Router:
         return lanes_taken[::-1]
 
     def _crowd(self, x: np.ndarray, y0: float, y1: float) -> np.ndarray:
-        cost = np.zeros(len(x))
-        for lane, low, high in self.lanes:
-            if low < y1 and high > y0:
-                cost += CROWDED * np.clip(1 - np.abs(x - lane) / LANE, 0, 1)
-        return cost
+        taken = [lane for lane, low, high in self.lanes if low < y1 and high > y0]
+        if not taken:
+            return np.zeros(len(x))
+        near = 1 - np.abs(x[:, None] - np.array(taken)) / LANE
+        shared: np.ndarray = CROWDED * near.clip(0).sum(axis=1)
+        return shared
 
 
 _Row = tuple[float, float, list[Box]]
@@ -111,17 +112,27 @@ def _bottom(box: Box) -> float:
     return box.y - box.height / 2
 
 
+def _sway(share: float) -> float:
+    """Return the share of the way aside when a share of the way up is done."""
+    at = min(max(share, 0.0), 1.0) * (len(_SWAY) - 1)
+    i = min(int(at), len(_SWAY) - 2)
+    return float(_SWAY[i] + (at - i) * (_SWAY[i + 1] - _SWAY[i]))
+
+
 def _is_clear(a: Point, b: Point, boxes: Iterable[Box], room: float = CLEAR * 0.9) -> bool:
     """Tell whether one S-curve misses the boxes: its x is monotone, so two look-ups tell."""
-    rise = b[1] - a[1]
+    rise, aside = b[1] - a[1], b[0] - a[0]
     for box in boxes:
-        low, high = _bottom(box) - room / 2, _top(box) + room / 2
+        half = box.height / 2 + room / 2
+        low, high = box.y - half, box.y + half
         if high <= a[1] or low >= b[1]:
             continue
-        shares = np.clip([(low - a[1]) / rise, (high - a[1]) / rise], 0, 1) if rise > 0 else [0, 1]
-        xs = a[0] + (b[0] - a[0]) * np.interp(shares, _RISE, _SWAY)
-        half = box.width / 2 + room
-        if xs.min() < box.x + half and xs.max() > box.x - half:
+        left, right = box.x - box.width / 2 - room, box.x + box.width / 2 + room
+        if (a[0] <= left and b[0] <= left) or (a[0] >= right and b[0] >= right):
+            continue
+        shares = ((low - a[1]) / rise, (high - a[1]) / rise) if rise > 0 else (0.0, 1.0)
+        x0, x1 = (a[0] + aside * _sway(share) for share in shares)
+        if min(x0, x1) < right and max(x0, x1) > left:
             return False
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import tempfile
@@ -101,9 +102,16 @@ class CommonRequests:
         return self.figure_files([kind], venue, width)[kind]
 
     def figure_files(
-        self, kinds: Sequence[str], venue: str | None = None, width: str | float = "column"
+        self,
+        kinds: Sequence[str],
+        venue: str | None = None,
+        width: str | float = "column",
+        limit: float = math.inf,
     ) -> dict[str, dict[str, Any]]:
-        """Draw what is shown once and return it in several formats, as ``figure`` answers."""
+        """Draw what is shown once and return it in several formats, as ``figure`` answers.
+
+        The first file over ``limit`` bytes is left out, with those after it.
+        """
         drawn = self.figure(venue, width)
         files: dict[str, dict[str, Any]] = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -115,7 +123,10 @@ class CommonRequests:
                     answer["text"] = drawn.latex(path).replace(str(path), path.name)
                 else:
                     drawn.save(path)
-                files[kind] = {**answer, "data": path.read_bytes()}
+                answer["data"] = path.read_bytes()
+                if len(answer["data"]) > limit:
+                    break
+                files[kind] = answer
         return files
 
 

@@ -187,15 +187,14 @@ def _answers(view: View) -> Iterable[dict[str, Any]]:
 def _figures(view: View) -> Iterable[dict[str, Any]]:
     """Record the view's figure as files: what "Save figure" has to offer without Python."""
     try:
-        files = view.figure_files(FIGURE_FORMATS)
+        files = view.figure_files(FIGURE_FORMATS, limit=FIGURE_BYTES)
     except Exception as error:
         log.debug("no figure of %s", view, exc_info=True)
         yield {"name": "figure_choices", "payload": {}, "error": error_payload(error)}
         return
-    kept = {kind: f for kind, f in files.items() if len(f["data"]) <= FIGURE_BYTES}
-    choices = {"formats": list(kept), "venues": []}
+    choices = {"formats": list(files), "venues": []}
     yield _recorded("figure_choices", {}, partial(dict, choices))
-    for kind, file in kept.items():
+    for kind, file in files.items():
         payload = {"format": kind, "venue": None, "width": "column"}
         yield _recorded("figure", payload, partial(dict, file))
 

@@ -52,7 +52,10 @@ def inside(figure) -> bool:
     figure.png()
     ax = figure.mpl.axes[0]
     box = ax.get_window_extent().padded(2)
-    found = [artist.get_window_extent() for artist in (*ax.texts, *ax.patches, *light(ax))]
+    found = [
+        artist.get_window_extent()
+        for artist in (*ax.texts, *ax.patches, *ax.collections, *light(ax))
+    ]
     return all(
         box.x0 <= b.x0 and b.x1 <= box.x1 and box.y0 <= b.y0 and b.y1 <= box.y1 for b in found
     )
