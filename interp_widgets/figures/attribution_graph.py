@@ -161,7 +161,7 @@ def _positions(
     style: Style,
     notes: list[str],
 ) -> matplotlib.figure.Figure:
-    info, kinds = result.meta["nodes"], result.node_kinds
+    names, info, kinds = result.names, result.meta["nodes"], result.node_kinds
     shown = [int(i) for i in np.flatnonzero(kept_nodes)]
     used = [r for r in result.layers if any(str(info[i]["layer"]) == r for i in shown)]
     margin, bottom = style.small / 72 * 3.0, style.small / 72 * 2.2
@@ -176,14 +176,19 @@ def _positions(
     widths = (style.width - margin - 0.05) * (fullest + 1) / (fullest + 1).sum()
     left = margin + np.concatenate([[0], np.cumsum(widths)[:-1]])
     pitch = min(0.34, max(0.17, 4.2 / len(used)))
-    height = bottom + pitch * len(used) + 0.1
+    words = {i: _label(result, names[i]) for i in shown if kinds[i] == KINDS.index("logit")}
+    lines = _word_lines(words, left + widths / 2, info, style)
+    step = style.small / 72 * 2.2
+    height = bottom + pitch * len(used) + 0.1 + step * len(lines)
     x, y = np.full(len(info), np.nan), np.full(len(info), np.nan)
     for (r, c), cell in cells.items():
         step = min(0.16, widths[c] * 0.9 / len(cell))
         for n, i in enumerate(cell):
             x[i] = left[c] + widths[c] / 2 + (n - (len(cell) - 1) / 2) * step
             y[i] = bottom + (r + 0.5) * pitch
-    names = result.names
+    for n, line in enumerate(lines):
+        for i, middle in line:
+            x[i], y[i] = middle, bottom + (len(used) - 0.5) * pitch + (len(lines) - 1 - n) * step
     for i in shown:
         if place := arranged["positions"].get(names[i]):
             x[i], y[i] = place[0] * style.width, place[1] * height
@@ -203,10 +208,9 @@ def _positions(
         face = {"feature": "white", "error": "#888888"}.get(name, INK)
         ax.plot(x[ours], y[ours], MARKS[name], markersize=3.6, markerfacecolor=face,
                 markeredgecolor=INK, markeredgewidth=0.5, linestyle="", zorder=3)  # fmt: skip
-    for name in arranged["pins"]:
-        i = names.index(name)
+    pinned = {names.index(name): _label(result, name) for name in arranged["pins"]}
+    for i, label in {**pinned, **words}.items():
         if kept_nodes[i]:
-            label = _label(result, name)
             half = text_width(label, style.small, style) / 2 + 0.03
             at = min(max(x[i], half), style.width - half)
             ax.annotate(label, (at, y[i]), (0, 4), ha="center", va="bottom",
@@ -223,6 +227,25 @@ def _positions(
                 va="center", fontsize=style.small, color=INK)  # fmt: skip
     legend(figure, marks, style)
     return figure
+
+
+def _word_lines(
+    words: Mapping[int, str], middles: np.ndarray, info: list[Any], style: Style
+) -> list[list[tuple[int, float]]]:
+    """Place outputs side by side with room for each one's word, near their column."""
+    left, right = style.small / 72 * 3.0, style.width
+    lines: list[list[tuple[int, float]]] = []
+    widths = {i: text_width(word, style.small, style) + 0.1 for i, word in words.items()}
+    waiting = list(words)
+    while waiting:
+        line = [waiting.pop(0)]
+        while waiting and sum(widths[i] for i in [*line, waiting[0]]) <= right - left:
+            line.append(waiting.pop(0))
+        ends = np.cumsum([widths[i] for i in line])
+        middle = float(middles[int(info[line[0]]["ctx_idx"])])
+        start = max(left, min(middle - ends[-1] / 2, right - ends[-1]))
+        lines.append([(i, start + end - widths[i] / 2) for i, end in zip(line, ends, strict=True)])
+    return lines
 
 
 def _links(

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { Graph, type GraphNode, Links } from "../src/circuit/graph.js";
+import { Graph, type GraphNode, Links, tagWidth } from "../src/circuit/graph.js";
 import { layoutPositions } from "../src/circuit/layout-positions.js";
 import { hitMark } from "../src/circuit/marks.js";
 import { MOST_ELEMENTS } from "../src/circuit/nodes.js";
@@ -64,6 +64,25 @@ it("columns are tokens, rows layers, and nodes of a cell stand apart", () => {
   }
   expect(hitMark(placed, all, placed.x[7]! + 1, placed.y[7]!, 2)).toBe(7);
   expect(hitMark(placed, all, -50, -50, 2)).toBe(-1);
+});
+
+it("outputs stand side by side with room for their words, in as many lines as they need", () => {
+  const label = '" Houston" (p=0.090)';
+  const many = Graph.of(
+    Array.from({ length: 5 }, (_, i) => ({ ...nodes[5]!, id: `o${i}`, position: 1, label })),
+  );
+  const all = many.nodes.map((_, i) => i);
+  const placed = layoutPositions(many, all, ["a", "b"], ["E", "1"], 360, 200);
+  const lines = [...new Set(all.map((i) => placed.y[i]!))];
+  expect(lines.length).toBe(3); // two words of 136 px fit beside one another
+  const half = tagWidth(many.nodes[0]!) / 2;
+  for (const y of lines) {
+    const line = all.filter((i) => placed.y[i] === y).map((i) => placed.x[i]!);
+    for (let i = 1; i < line.length; i++) expect(line[i]! - line[i - 1]!).toBeGreaterThan(2 * half);
+    expect(Math.min(...line) - half).toBeGreaterThan(0);
+    expect(Math.max(...line) + half).toBeLessThan(placed.width);
+  }
+  expect(Math.min(...lines) - 16).toBeGreaterThan(0);
 });
 
 describe("the view", () => {

@@ -216,6 +216,8 @@ def test_an_attribution_graph_is_pruned_read_and_shown_as_its_subgraph(offline, 
     page = offline(tmp_path / "graph.html", viewport={"width": 1100, "height": 900})
     page.wait_for_selector("[data-node='15_604_7']")
     assert page.evaluate(INK) > 500
+    words = page.locator(".iw-node-logit .iw-node-tag").all_text_contents()
+    assert words == ['" Austin" (p=0.620)', '" Houston" (p=0.090)']
     card = page.locator(".iw-card")
     assert card.locator("h3").inner_text() == "say Austin"
     page.get_by_role("button", name="say a capital, +3.50").click()

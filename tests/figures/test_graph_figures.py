@@ -132,6 +132,8 @@ def test_the_whole_attribution_graph_has_rows_and_tokens():
     graph = iw.open_graph(FILE)
     figure = graph.figure("neurips", layout="positions", nodes=0.6)
     assert {"E", "out", "15", "Dallas", "capital"} <= set(texts(figure))
+    assert {'" Austin" (p=0.620)', '" Houston" (p=0.090)'} <= set(texts(figure))
+    assert inside(figure)
     assert "60%" in figure.caption
     graph.arrange(pins=[], groups=[])
     with pytest.raises(ValueError, match="nothing is pinned"):

@@ -300,6 +300,7 @@ function named(spec: View["spec"], i: number, kind: NodeKind): { label: string; 
   if (kind === "embedding") return { label: token, name: `token ${token}` };
   if (kind === "error") return { label: `error ${layer}`, name: `error, layer ${layer}, ${token}` };
   const index = (spec.ids[i] as string).split("_")[1] ?? "";
+  if (kind === "logit") return { label: `token ${index}`, name: `output, token ${index}` };
   return { label: `${layer}.${index}`, name: `feature ${layer}.${index}, ${token}` };
 }
 

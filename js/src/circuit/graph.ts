@@ -72,6 +72,13 @@ export function shortLabel(node: GraphNode): string {
   return node.id;
 }
 
+/** The word that stands above a dot, and its width in px. */
+export function tag(node: GraphNode): string {
+  const label = node.label ?? node.id;
+  return label.length > 24 ? `${label.slice(0, 23)}…` : label;
+}
+export const tagWidth = (node: GraphNode): number => 6.8 * tag(node).length;
+
 /** Spoken name: `head 9.6`, `MLP 9`, `input`, `logits`. */
 export function spokenLabel(node: GraphNode): string {
   return node.name ?? (node.kind === "head" ? `head ${shortLabel(node)}` : shortLabel(node));

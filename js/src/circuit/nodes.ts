@@ -11,6 +11,8 @@ import {
   type Port,
   shortLabel,
   spokenLabel,
+  tag,
+  tagWidth,
 } from "./graph.js";
 import { entering, heightOf } from "./layout.js";
 import { BETWEEN } from "./layout-classes.js";
@@ -153,7 +155,12 @@ export class Nodes {
     const { pins, notes, chosen } = this.marks as Marks;
     const { id } = node;
     return (
-      i === this.current || Boolean(node.members) || pins.has(id) || id in notes || chosen.has(id)
+      i === this.current ||
+      Boolean(node.members) ||
+      node.kind === "logit" ||
+      pins.has(id) ||
+      id in notes ||
+      chosen.has(id)
     );
   }
 
@@ -238,10 +245,9 @@ export class Nodes {
     const dot = dots.includes(node.kind) && !layout.boxed;
     if (dot) g.append(s("path", { class: "iw-node-box", d: markPath(node.kind, x, y, width / 2) }));
     else this.box(g, node, x, y, width, height, inside(node));
-    if (dot && pins.has(key)) {
-      const label = node.label ?? node.id;
-      const text = label.length > 24 ? `${label.slice(0, 23)}…` : label;
-      const half = 3.4 * text.length; // the whole label in sight
+    if (dot && (pins.has(key) || node.kind === "logit") && !veiled(node)) {
+      const text = tag(node);
+      const half = tagWidth(node) / 2; // the whole label in sight
       const at = Math.max(half, Math.min(x, layout.width - half));
       g.append(s("text", { class: "iw-node-tag", x: at, y: y - width / 2 - 4 }, text));
     }
