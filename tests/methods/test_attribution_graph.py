@@ -384,6 +384,10 @@ def test_the_export_has_the_fields_of_the_public_schema(tmp_path):
     assert {n["feature_type"] for n in data["nodes"]} == {
         "cross layer transcoder", "mlp reconstruction error", "embedding", "logit",
     }  # fmt: skip
+    outputs = {n["clerp"] for n in data["nodes"] if n["feature_type"] == "logit"}
+    word = session.token_string(data["nodes"][-1]["feature"])
+    assert any(text.startswith(f'Output "{word}" (p=0.') for text in outputs)
+    assert outputs <= set(graph.frame()["to"])
     names = [n["node_id"] for n in data["nodes"]]
     assert len(set(names)) == len(names)
     again = iw.open_graph(tmp_path / "g.json")
@@ -449,8 +453,8 @@ def test_files_of_every_layout_are_read_and_others_are_refused(tmp_path):
     with pytest.raises(ValueError, match="normalize_activations='layer_norm'"):
         iw.Transcoders.load(tmp_path / "lens")
     (tmp_path / "wide").mkdir()
-    save_file({**tensors, "W_dec": torch.zeros(4, 2, 3)}, tmp_path / "wide" / "W_0.safetensors")
-    with pytest.raises(ValueError, match="several layers"):
+    save_file({**tensors, "W_dec": torch.zeros(4, 2, 3, 2)}, tmp_path / "wide" / "W_0.safetensors")
+    with pytest.raises(ValueError, match=r"has the shape \[4, 2, 3, 2\]"):
         iw.Transcoders.load(tmp_path / "wide")
     (tmp_path / "pickle.pt").write_bytes(b"\x80\x04N.")
     with pytest.raises(ValueError, match="not a safetensors file"):

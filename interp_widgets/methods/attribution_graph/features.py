@@ -26,8 +26,11 @@ class Features:
         ``[feature]``: where each is active and which of its transcoder it is.
     activation
         ``[feature]``, in the transcoder's units.
-    vectors
-        ``[feature, d_model]``: what each writes into the residual stream, activation × decoder.
+    vectors, writer, onto
+        ``[write, d_model]``: what is written into the residual stream, activation × decoder; the
+        number of the feature that writes it; the layer of the MLP that it is part of. One for each
+        feature, in their order, or, in a cross-layer transcoder, one for every layer it writes to.
+        Sorted by ``onto``, then position.
     errors
         ``[layer, position, d_model]``: what the MLP wrote and the transcoder did not; of a layer
         without a transcoder all of it.
@@ -42,12 +45,19 @@ class Features:
     index: Tensor
     activation: Tensor
     vectors: Tensor
+    writer: Tensor
+    onto: Tensor
     errors: Tensor
     biases: Tensor
     counts: dict[int, int]
 
     def __len__(self) -> int:
         return len(self.layer)
+
+    def totals(self) -> Tensor:
+        """Return all that each feature writes, in whichever layer, ``[feature, d_model]``."""
+        sums = self.vectors.new_zeros(len(self), self.vectors.shape[-1])
+        return sums.index_add_(0, self.writer, self.vectors)
 
     @classmethod
     def of(cls, model: FrozenModel, transcoders: Transcoders) -> Features:
@@ -65,45 +75,53 @@ class Features:
                 f"0 to {model.n_layers - 1}"
             )
         device = model.embeddings.device
-        where: list[Tensor] = []
-        values: list[Tensor] = []
-        vectors: list[Tensor] = []
-        errors: list[Tensor] = []
-        biases: list[Tensor] = []
+        none = torch.zeros(3, 0, dtype=torch.long, device=device)
+        where, values = [none], [model.embeddings.new_zeros(0)]
+        vectors, ends = [torch.zeros_like(model.embeddings[:0])], [none[:2]]
+        made = [torch.zeros_like(model.written[i]) for i in range(model.n_layers)]
+        biases = [torch.zeros_like(made[0][0]) for _ in made]
         counts: dict[int, int] = {}
-        for i in range(model.n_layers):
-            x, y = model.reads[i], model.written[i]
-            if i not in transcoders:
-                errors.append(y)
-                biases.append(torch.zeros_like(y[0]))
-                continue
-            one = transcoders[i]
-            z = _encoded(one.encode, x, f"layer {i} of {transcoders.name}")
+        found = 0
+        for i, one in sorted(transcoders.layers.items()):
+            name, x = f"layer {i} of {transcoders.name}", model.reads[i]
+            if i + one.steps > model.n_layers:
+                raise CircuitError(
+                    f"{name} writes into {one.steps} layers, and from this one on the model has "
+                    f"{model.n_layers - i}"
+                )
+            z = _encoded(one.encode, x, name)
             counts[i] = z.shape[-1]
             position, index = z.nonzero(as_tuple=True)
-            active = z[position, index]
+            active = z[position, index].to(x)
             units, inverse = index.unique(return_inverse=True)
-            rows = one.writers(units, counts[i], z).to(y)[inverse]
-            bias = one.bias(counts[i], z).to(y)
-            own = active[:, None].to(y) * rows
-            made = bias.expand_as(y).clone().index_add_(0, position, own)
-            _check_affine(made, one.decode(z).to(y), f"layer {i} of {transcoders.name}")
+            biases[i] = one.bias(counts[i], z).to(x)
+            number = torch.arange(found, found + len(index), device=device)
+            found += len(index)
+            for step in range(one.steps):
+                own = active[:, None] * one.writers(units, counts[i], z, step).to(x)[inverse]
+                written = torch.zeros_like(x).index_add_(0, position, own)
+                if step == 0:
+                    _check_affine(written + biases[i], one.decode(z).to(x), name)
+                made[i + step] += written
+                vectors.append(own)
+                ends.append(torch.stack([number, torch.full_like(number, i + step)]))
+            made[i] += biases[i]
             if one.skip is not None:
-                made = made + x @ one.skip.to(x).T
+                made[i] += x @ one.skip.to(x).T
             where.append(torch.stack([torch.full_like(position, i), position, index]))
-            values.append(active.to(y))
-            vectors.append(own)
-            errors.append(y - made)
-            biases.append(bias)
-        none = torch.zeros(3, 0, dtype=torch.long, device=device)
-        empty = model.embeddings.new_zeros(0)
-        layer, position, index = torch.cat([none, *where], 1)
+            values.append(active)
+        layer, position, index = torch.cat(where, 1)
+        writer, onto = torch.cat(ends, 1)
+        order = torch.argsort(onto * len(model.prompt) + position[writer], stable=True)
+        errors = [model.written[i] - one for i, one in enumerate(made)]
         return cls(
             layer,
             position,
             index,
-            torch.cat([empty, *values]),
-            torch.cat([empty.reshape(0, model.embeddings.shape[-1]), *vectors]),
+            torch.cat(values),
+            torch.cat(vectors)[order],
+            writer[order],
+            onto[order],
             torch.stack(errors),
             torch.stack(biases),
             counts,

@@ -30,6 +30,9 @@ def read(path: Path) -> tuple[dict[int, Parts], str]:
     configs = sorted(path.rglob("cfg.json"))
     if configs:
         return dict(_saelens(config) for config in configs), path.name
+    encoders = sorted(path.glob("W_enc_*.safetensors"))
+    if encoders:
+        return dict(_cross_layer(file) for file in encoders), path.name
     layers: dict[int, Parts] = {}
     for file in sorted(path.glob("*.safetensors")):
         numbers = re.findall(r"\d+", file.stem)
@@ -73,22 +76,34 @@ def _parts(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], where: st
     missing = [name for name in NAMES if name not in tensors]
     if missing:
         raise ValueError(f"{where} has no {missing[0]}; it has {', '.join(tensors) or 'nothing'}")
-    if tensors["W_dec"].ndim != 2:
+    if tensors["W_dec"].ndim not in (2, 3):
         raise ValueError(
-            f"{where}: W_dec has {tensors['W_dec'].ndim} dimensions; transcoders that write into "
-            "several layers are not read, only those of one layer each"
+            f"{where}: W_dec is [n_features, d_model], or [n_features, steps, d_model] where it "
+            f"writes into several layers, and has the shape {[*tensors['W_dec'].shape]}"
         )
     parts: Parts = {own: tensors[name].float() for name, own in NAMES.items()}
     for name, own in OPTIONAL.items():
         if name in tensors:
             parts[own] = tensors[name].float()
-    if parts["w_enc"].shape == parts["w_dec"].shape and parts["w_enc"].shape[0] != len(
-        parts["b_dec"]
-    ):
+    if isinstance(parts.get("threshold"), Tensor):
+        parts["threshold"] = parts["threshold"].flatten()
+    features, width = parts["w_dec"].shape[0], parts["w_dec"].shape[-1]
+    if features != width and tuple(parts["w_enc"].shape) == (features, width):
         parts["w_enc"] = parts["w_enc"].T
     if "k" in metadata:
         parts["k"] = int(metadata["k"])
     return parts
+
+
+def _cross_layer(encoder: Path) -> tuple[int, Parts]:
+    """Read one layer of a cross-layer transcoder, which circuit-tracer stores as two files."""
+    layer = encoder.stem.removeprefix("W_enc_")
+    decoder = encoder.with_name(f"W_dec_{layer}.safetensors")
+    if not layer.isdigit() or not decoder.is_file():
+        raise ValueError(f"beside {encoder.name} there is no {decoder.name}")
+    tensors = {**_tensors(encoder)[0], **_tensors(decoder)[0]}
+    plain = {name.removesuffix(f"_{layer}"): tensor for name, tensor in tensors.items()}
+    return int(layer), _parts(plain, {}, f"layer {layer} of {encoder.parent.name}")
 
 
 def _saelens(config: Path) -> tuple[int, Parts]:

@@ -392,8 +392,9 @@ class _Nodes:
         top: list[list[str]] = []
         bottom: list[list[str]] = []
         sign = torch.sign(self.features.activation)
+        totals = self.features.totals()
         for some in which.split(64):
-            vectors = self.features.vectors[some] * sign[some, None]
+            vectors = totals[some] * sign[some, None]
             if norm is not None:
                 vectors = norm.linear(vectors)
             along = vectors.to(head) @ head

@@ -71,7 +71,8 @@ def feature_intervention(
         ``"factor"`` (default): the new activation is this times the old one (0 ablates, -1
         inverts, 2 doubles); ``"value"``: it is this.
     until
-        Last layer whose MLP only passes the changes on; default the highest changed layer.
+        Last layer whose MLP only passes the changes on; default the highest changed layer. Features
+        of a cross-layer transcoder write into the layers up to this one.
     attention, norms
         ``"frozen"``: patterns (default), or norm scales, stay those of the prompt; ``"free"``: they
         are what the changed run makes them (default for norms).
@@ -233,18 +234,18 @@ class _Patch:
         return self.changes[place] * own if self.factor else self.changes[place]
 
     def write(self, layer: int, x: Tensor, own: Tensor) -> Tensor:
-        here = [place for place in self.changes if place[0] == layer]
-        clamped = layer <= self.until
-        out = self.model.written[layer].expand_as(own).clone() if clamped else own.clone()
-        if not here:
-            return out
-        one = self.transcoders[layer]
-        now = one.encode(x[0]).detach()
-        index = torch.tensor([place[2] for place in here], device=out.device)
-        rows = one.writers(index, now.shape[-1], now).to(out)
-        for place, row in zip(here, rows, strict=True):
-            before = self.baseline.get(place, 0.0) if clamped else float(now[place[1], place[2]])
-            out[0, place[1]] += (self.goal(place) - before) * row
+        if layer > self.until:
+            return own
+        out = self.model.written[layer].expand_as(own).clone()
+        for source in {place[0] for place in self.changes}:
+            one, step = self.transcoders[source], layer - source
+            if not 0 <= step < one.steps:
+                continue
+            here = [place for place in self.changes if place[0] == source]
+            index = torch.tensor([place[2] for place in here], device=out.device)
+            rows = one.writers(index, self.features.counts[source], x[0], step).to(out)
+            for place, row in zip(here, rows, strict=True):
+                out[0, place[1]] += (self.goal(place) - self.baseline.get(place, 0.0)) * row
         return out
 
     def now(self, place: Place, reads: Mapping[int, Tensor]) -> float:

@@ -208,7 +208,8 @@ class Tracer:
         for layer, position, span in self._segments:
             pull = mlp[layer]
             if pull is not None:
-                edges[:, span] = (pull[:count, position] @ self.features.vectors[span].T).to(edges)
+                links = pull[:count, position] @ self.features.vectors[span].T
+                edges.index_add_(1, self.features.writer[span], links.to(edges))
         at = len(self.features)
         for i, pull in enumerate(mlp):
             if pull is not None:
@@ -274,10 +275,10 @@ def _rows(value: Tensor, rows: int) -> Tensor:
 
 
 def _segments(features: Features) -> Iterator[tuple[int, int, slice]]:
-    """Yield (layer, position, slice) of features that stand in the same place."""
+    """Yield (layer, position, slice) of what is written in the same place."""
     if not len(features):
         return
-    places = torch.stack([features.layer, features.position], 1)
+    places = torch.stack([features.onto, features.position[features.writer]], 1)
     unique, counts = places.unique_consecutive(dim=0, return_counts=True)
     at = 0
     for (layer, position), count in zip(unique.tolist(), counts.tolist(), strict=True):

@@ -44,6 +44,9 @@ class Transcoder:
     >>> iw.Transcoder(lambda x: torch.relu(x @ W_enc + b_enc), lambda z: z @ W_dec + b_dec)
     """
 
+    steps = 1
+    """MLPs that it writes into: its own layer's and those that follow it."""
+
     def __init__(self, encode: Map, decode: Map, skip: Tensor | None = None) -> None:
         self.encode = encode
         self.decode = decode
@@ -53,8 +56,9 @@ class Transcoder:
         """Return what is written without any feature ``[d_model]``."""
         return self.decode(like.new_zeros(1, features))[0].detach()
 
-    def writers(self, features: Tensor, count: int, like: Tensor) -> Tensor:
-        """Return what one unit of each feature writes ``[n, d_model]``."""
+    def writers(self, features: Tensor, count: int, like: Tensor, step: int = 0) -> Tensor:
+        """Return what one unit of each feature writes, ``step`` layers later, ``[n, d_model]``."""
+        assert step == 0  # functions decode for their own layer
         bias = self.bias(count, like)
         rows = []
         for some in features.split(ROWS):
@@ -88,12 +92,16 @@ class Transcoder:
 class SparseTranscoder(Transcoder):
     """A transcoder from its weights: features ``f(x W_enc + b_enc)``, output ``f W_dec + b_dec``.
 
+    With a decoder for each of several layers it is one layer of a cross-layer transcoder (Ameisen
+    et al. 2025): an MLP's output is then what its own and all earlier layers' features write.
+
     Parameters
     ----------
     w_enc, b_enc
         ``[d_model, n_features]``, ``[n_features]``.
     w_dec, b_dec
-        ``[n_features, d_model]``, ``[d_model]``.
+        ``[n_features, d_model]``, or ``[n_features, steps, d_model]``: what is written into the
+        output of the layer's own MLP, of the next layer's, …; ``[d_model]``, of its own MLP.
     threshold
         A feature is active above it (JumpReLU), ``[n_features]`` or one number; default 0 (ReLU).
     k
@@ -117,15 +125,20 @@ class SparseTranscoder(Transcoder):
         k: int | None = None,
         skip: Tensor | None = None,
     ) -> None:
-        if w_enc.ndim != 2 or w_dec.shape != w_enc.T.shape:
+        fits = w_dec.ndim in (2, 3) and (w_dec.shape[-1], w_dec.shape[0]) == tuple(w_enc.shape)
+        if not fits or 0 in w_dec.shape:
             raise ValueError(
-                f"W_enc is [d_model, n_features] and W_dec [n_features, d_model], not "
-                f"{[*w_enc.shape]} and {[*w_dec.shape]}"
+                f"W_enc is [d_model, n_features] and W_dec [n_features, d_model] or "
+                f"[n_features, steps, d_model], not {[*w_enc.shape]} and {[*w_dec.shape]}"
             )
         super().__init__(self._encode, self._decode, skip)
         self.w_enc, self.b_enc, self.w_dec, self.b_dec = w_enc, b_enc, w_dec, b_dec
         self.threshold = threshold
         self.k = k
+        self.steps = 1 if w_dec.ndim == 2 else w_dec.shape[1]
+
+    def _onto(self, step: int) -> Tensor:
+        return self.w_dec if self.w_dec.ndim == 2 else self.w_dec[:, step]
 
     def _encode(self, x: Tensor) -> Tensor:
         self._follow(x)
@@ -139,7 +152,7 @@ class SparseTranscoder(Transcoder):
 
     def _decode(self, z: Tensor) -> Tensor:
         self._follow(z)
-        return z.to(self.w_dec.dtype) @ self.w_dec + self.b_dec
+        return z.to(self.w_dec.dtype) @ self._onto(0) + self.b_dec
 
     def _follow(self, x: Tensor) -> None:
         """Move the weights to where they are needed, once."""
@@ -156,11 +169,11 @@ class SparseTranscoder(Transcoder):
         self._follow(like)
         return self.b_dec
 
-    def writers(self, features: Tensor, count: int, like: Tensor) -> Tensor:
+    def writers(self, features: Tensor, count: int, like: Tensor, step: int = 0) -> Tensor:
         """Return decoder rows ``[n, d_model]``."""
         del count
         self._follow(like)
-        return self.w_dec[features]
+        return self._onto(step)[features]
 
     def readers(self, x: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return encoder columns ``[n, d_model]`` and biases ``[n]``: the pre-activation."""
@@ -246,7 +259,9 @@ class Transcoders:
         path
             One file with ``"<layer>.W_enc"``, ``W_dec``, ``b_enc``, ``b_dec`` (``threshold``,
             ``W_skip``); a folder with a file per layer, its number in the name, and the same
-            names without it; or a folder of SAELens folders (``cfg.json``,
+            names without it; a cross-layer transcoder as circuit-tracer stores it
+            (``W_enc_3.safetensors`` with ``b_enc_3``, ``b_dec_3``, and ``W_dec_3.safetensors``
+            ``[n_features, steps, d_model]``); or a folder of SAELens folders (``cfg.json``,
             ``sae_weights.safetensors``). ``W_enc`` may be stored either way round.
         name
             Default: the name of the file or folder.
