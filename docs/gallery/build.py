@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,35 @@ def figures() -> Iterator[tuple[str, Figure]]:
     yield "graph", graph.arrange(pins=graph.names).figure("icml")
 
     yield "tokens", iw.attribute(clean).figure("acl")
+    yield "paradigms", paradigms(session, clean, circuit)
+
+
+def paradigms(session: iw.Session, clean: Any, circuit: Any) -> Figure:
+    """Four kinds of answers to one question."""
+
+    def story(first: str, second: str, giver: str, place: str = "store") -> Any:
+        went = f"When {first} and {second} went to the {place}"
+        return session.prompt(f"{went}, {giver} gave a drink to")
+
+    names = ["Tom", "Paul", "James", "Anna", "Emma", "Lucy", "Kate"]
+    pairs = list(zip(names, names[1:] + names[:1], strict=True))
+    examples = {
+        f"{who} receives": [story(a, b, n) for n in names for a, b in ((who, n), (n, who))]
+        for who in ("Mary", "John")
+    }
+    examples["in the park"] = [story(a, b, g, "park") for a, b in pairs for g in (a, b)]
+    others = [story(a, b, g) for a, b in pairs for g in (a, b)]
+    concepts = iw.concepts(
+        examples, others, target=(" Mary", " John"), inputs=[clean], layers=[3], runs=10
+    )
+    return iw.panels(
+        [[iw.next_tokens(clean, k=5), iw.attribute(clean)], [concepts, circuit.figure(edges=20)]],
+        venue="icml",
+        captions=[
+            ["behavioural: what it says", "attributional: which words"],
+            ["concept-based: which directions", "mechanistic: which parts"],
+        ],
+    )
 
 
 def main(chosen: list[str]) -> None:

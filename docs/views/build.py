@@ -136,9 +136,14 @@ def modules(session: iw.Session, clean: Any, corrupted: Any) -> Any:
     return session.anatomy.result().view()
 
 
+def methods(session: iw.Session, clean: Any, corrupted: Any) -> Any:
+    """Map of methods: what kind of method is wanted, by chips, and the cell that runs it."""
+    return iw.catalogue.map().view(causal_nature="interventional", opened="patching")
+
+
 EXAMPLES: tuple[Callable[..., Any], ...] = (
     *(panel, attention, heatmap, lens, tokens, circuit, attribution_graph, mediation, concepts),
-    *(scatter, token_table, judgement, claims, modules),
+    *(scatter, token_table, judgement, claims, modules, methods),
 )
 
 

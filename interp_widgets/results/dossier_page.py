@@ -25,13 +25,23 @@ SECTIONS = (
     ("risks", "Risks of knowing"),
 )
 
-STYLE = """
-.iw-dossier { --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --good: #116329; --bad: #b3261e;
-  --paper: #fff; --accent: #0550ae; color: var(--ink); background: var(--paper);
+LIGHT = """--ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --good: #116329; --bad: #b3261e;
+  --paper: #fff; --accent: #0550ae;"""
+DARK = """--ink: #e6e8eb; --soft: #9aa4af; --line: #3d444d; --good: #5fce7c; --bad: #ff8a80;
+  --paper: #0e1013; --accent: #7cb7ff;"""
+COLOURS = f"""
+.iw-dossier {{ {LIGHT} }}
+@media (prefers-color-scheme: dark) {{ .iw-dossier {{ {DARK} }} }}
+[data-jp-theme-light="true"] .iw-dossier {{ {LIGHT} }}
+[data-jp-theme-light="false"] .iw-dossier {{ {DARK} --paper: var(--jp-layout-color0, #0e1013); }}
+"""
+"""Of the system's theme, and in JupyterLab of its own."""
+STYLE = (
+    COLOURS
+    + """
+.iw-dossier { color: var(--ink); background: var(--paper);
   max-width: 1120px; margin: 0 auto; font: 14px/21px system-ui, -apple-system, "Segoe UI", Roboto,
   sans-serif; }
-@media (prefers-color-scheme: dark) { .iw-dossier { --ink: #e6e8eb; --soft: #9aa4af;
-  --line: #3d444d; --good: #5fce7c; --bad: #ff8a80; --paper: #0e1013; --accent: #7cb7ff; } }
 html:has(.iw-dossier-page) body { margin: 0; padding: 24px 16px; color: #59636e;
   font: 13px/20px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
 html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
@@ -49,11 +59,14 @@ html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
 .iw-dossier .dial { flex: none; }
 .iw-dossier .scroll { overflow-x: auto; }
 .iw-dossier .evidence td:first-child { min-width: 200px; }
-.iw-dossier table { border-collapse: collapse; width: 100%; }
-.iw-dossier th, .iw-dossier td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0;
+.iw-dossier .scroll table { border-collapse: collapse; width: 100%; table-layout: auto; }
+.iw-dossier .scroll table tr:nth-child(n) { background: none; }
+.iw-dossier .scroll th, .iw-dossier .scroll td { text-align: left; vertical-align: top;
+  padding: 6px 10px 6px 0;
   border-bottom: 1px solid var(--line); }
-.iw-dossier th { color: var(--soft); font-weight: 600; }
-.iw-dossier td.n, .iw-dossier th.n { text-align: right; font-variant-numeric: tabular-nums;
+.iw-dossier .scroll th { color: var(--soft); font-weight: 600; }
+.iw-dossier .scroll td.n, .iw-dossier .scroll th.n { text-align: right;
+  font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 .iw-dossier .soft { color: var(--soft); }
 .iw-dossier p { margin: 4px 0; }
@@ -73,6 +86,7 @@ html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
 .iw-dossier main { display: grid; gap: 20px; }
 .iw-dossier main > * { min-width: 0; }
 """
+)
 SCRIPT = """
 (() => {
   const root = document.querySelector(".iw-dossier-page .slider");

@@ -216,7 +216,9 @@ def test_attention_weights_alone_leave_it_unverified(session, inputs):
     assert report.frame().reason.str.contains("observational").all()
     unmet = {rule["rule"] for rule in report.rules if not rule["met"]}
     assert "an interventional, global test above its null on inputs held out" in unmet
-    assert 'class="ribbon unverified"' in report._repr_mimebundle_()["text/html"]
+    shown = report._repr_mimebundle_()["text/html"]
+    assert 'class="ribbon unverified"' in shown
+    assert "no coverage measured, 80% needed" in shown
     assert "no number" in report.text()
     assert "2 of 2 rows of evidence are unverified" in " ".join(report.limits)
 
@@ -234,6 +236,11 @@ def test_the_page_holds_live_views_and_a_slider_and_the_figure_a_ribbon(report, 
     assert page.count('<div data-iw-mount="') == 4
     assert 'type="range"' in page
     assert 'aria-label="coverage ' in page
+    assert "80% needed" in page
+    assert page.count('fill="var(--accent)"') + page.count('fill="var(--soft)"') >= 10  # histograms
+    bare = report._repr_mimebundle_()["text/html"]
+    assert 'data-jp-theme-light="false"' in bare
+    assert "<script" not in bare
     figure = report.figure("icml")
     assert figure.png().startswith(b"\x89PNG")
     assert any("VERIFIED" in t.get_text() for t in figure.mpl.texts)
