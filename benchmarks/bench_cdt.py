@@ -22,7 +22,7 @@ TASKS = {"ioi": "swap", "greater_than": "01", "agreement": "number"}
 TRAIN, TEST = 16, 64
 METHODS: dict[str, dict[str, Any]] = {
     "CD-T": {"method": "cdt"},
-    "CD-T, relative": {"method": "cdt", "options": {"frozen": 0}},
+    "CD-T, relative": {"method": "cdt", "options": {"attention": "relative"}},
     "CD-T search": {"method": "cdt-search"},
     "EAP": {"method": "eap"},
     "EAP-IG": {"method": "eap-ig"},

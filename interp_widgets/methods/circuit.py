@@ -48,7 +48,7 @@ def circuit(
     *,
     method: str = "eap-ig",
     steps: int | None = None,
-    options: Mapping[str, float | Sequence[float]] | None = None,
+    options: Mapping[str, float | str | Sequence[float]] | None = None,
     endpoint: Literal["clean", "corrupted"] = "clean",
     metric: Literal["logit_difference", "kl"] = "logit_difference",
     level: Level = "edge",
@@ -199,6 +199,12 @@ def _scored(graph: Graph, units: Units) -> Graph:
     return graph.with_scores(np.where(graph.real_edge_mask, drawn, 0))
 
 
+def _constant(value: float | str | Sequence[float]) -> str:
+    if isinstance(value, str):
+        return value
+    return "/".join(f"{x:g}" for x in value) if isinstance(value, Sequence) else f"{value:g}"
+
+
 def _meta(
     problem: Problem, scorer: Scorer, options: dict[str, Any], values: dict[str, float]
 ) -> dict[str, Any]:
@@ -209,10 +215,7 @@ def _meta(
         facts.append(f"{options['steps']} step{'s' if options['steps'] > 1 else ''}")
     if title == "EAP-IG":
         facts.append(f"{options['endpoint']} end included")
-    for name in scorer.options:
-        value = options[name]
-        shown = "/".join(f"{x:g}" for x in value) if isinstance(value, Sequence) else f"{value:g}"
-        facts.append(f"{name} {shown}")
+    facts += [f"{name} {_constant(options[name])}" for name in scorer.options]
     scoring = ", ".join([title, *facts])
     where = "each position by itself" if problem.positions else "all positions"
     return {

@@ -23,6 +23,13 @@ SOURCES = [
     Source(1, head=2),
     Source(1),
 ]
+EDGES = [
+    Source(0, words=True, into=(0, 1, "k"), positions=(2,)),
+    Source(0, head=1, into=(1, 2, "q")),
+    Source(0, into=(2, 3, "v")),
+    Source(1, head=0, into=(2, None, "mlp")),
+    Source(1, into="logits"),
+]
 TARGETS = [(1, 3, "q"), (2, 1, "k"), (2, 3, "v"), (2, 2, "z"), (1, None, "mlp")]
 
 _double: dict[str, Session] = {}
@@ -66,7 +73,8 @@ def test_the_parts_add_up_to_the_logits_and_to_what_targets_read(name, limit):
     for ids, rule in (([5, 9, 23, 7, 11, 4], "relative"), ([5, 9, 23, 7, 11, 4, 8, 30], "frozen")):
         prompt = session.prompt(ids)
         targets = [t for t in TARGETS if t[0] < session.anatomy.n_layers]
-        parts = decompose(session, prompt, SOURCES, attention=rule, targets=targets)
+        edges = [] if session.anatomy.blocks[0].norm_after else EDGES
+        parts = decompose(session, prompt, SOURCES + edges, attention=rule, targets=targets)
         assert parts.check() < limit
         assert bool((parts.relevant.abs().flatten(1).amax(1) > 1e-9).all())
         for layer, head, slot in targets:
@@ -88,9 +96,13 @@ def test_single_precision_is_exact_to_a_thousandth(session):
     assert one.relevant.shape == (15, 1, 61)
 
 
-def by_hand(model, ids, source, mean, rule):
-    """CD-T on a GPT-2 as the paper's equations have it; returns β and γ of the logits."""
+def by_hand(model, ids, source, mean, rule, edge=(None, None)):
+    """CD-T on a GPT-2 as the paper's equations have it; returns β and γ of the logits.
+
+    With an ``edge`` (slot, what its writer adds) the source is where the edge ends.
+    """
     layer, head, where = source
+    slot, written = edge
 
     def linear(b, g, module):
         beta, gamma = b @ module.weight, g @ module.weight
@@ -117,8 +129,13 @@ def by_hand(model, ids, source, mean, rule):
     g = model.transformer.wte.weight[ids] + model.transformer.wpe.weight[:t]
     b = torch.zeros_like(g)
     mask = torch.ones(t, t).tril() == 0
+
+    def read(here, b, g):
+        return (written, b + g - written) if here else (b, g)
+
     for i, block in enumerate(model.transformer.h):
-        bn, gn = norm(b, g, block.ln_1)
+        ends = i == layer and slot is not None
+        bn, gn = norm(*read(ends and slot in "qkv", b, g), block.ln_1)
         bq, gq = linear(bn, gn, block.attn.c_attn)
         bs, gs = ([y.view(t, heads, -1) for y in x.chunk(3, -1)] for x in (bq, gq))
 
@@ -129,17 +146,22 @@ def by_hand(model, ids, source, mean, rule):
         whole = attend(*(x + y for x, y in zip(bs, gs, strict=True)))
         total = bs[0] + gs[0], bs[1] + gs[1]
         bz = attend(*bs) if rule == "relative" else attend(*total, bs[2])
+        if ends:  # the one slot of the one head without what the edge brings
+            bz = torch.zeros_like(whole)
+            if slot in "qkv":
+                less = [gs[j] if s == slot else bs[j] + gs[j] for j, s in enumerate("qkv")]
+                bz[:, head] = (whole - attend(*less))[:, head]
         gz = whole - bz
-        if i == layer and head is not None:
+        if i == layer and head is not None and slot is None:
             bz[where, head], gz[where, head] = (whole - mean)[where, head], mean[where, head]
         out = linear(bz.reshape(t, -1), gz.reshape(t, -1), block.attn.c_proj)
         b, g = signs(b + out[0], g + out[1])
-        up = signs(*linear(*norm(b, g, block.ln_2), block.mlp.c_fc))
+        up = signs(*linear(*norm(*read(ends and slot == "mlp", b, g), block.ln_2), block.mlp.c_fc))
         act = block.mlp.act
         rest = act(up[1])
         down = signs(*linear(act(up[0] + up[1]) - rest, rest, block.mlp.c_proj))
         b, g = signs(b + down[0], g + down[1])
-    b, g = norm(b, g, model.transformer.ln_f)
+    b, g = norm(*read(slot == "logits", b, g), model.transformer.ln_f)
     return b @ model.lm_head.weight.T, g @ model.lm_head.weight.T
 
 
@@ -166,6 +188,33 @@ def test_a_head_at_positions_is_what_the_equations_say(rule):
     assert float(score) == pytest.approx(
         float((beta[-1, 3] - beta[-1, 4]) / (beta + gamma)[-1, [3, 4]].diff().neg())
     )
+
+
+@pytest.mark.parametrize(
+    "into", [(1, 2, "q"), (1, 3, "k"), (2, 0, "v"), (0, None, "mlp"), "logits"]
+)
+def test_an_edge_is_what_the_equations_say_where_it_ends(into):
+    session = opened("gpt2")
+    model = session.model._module
+    ids = [5, 9, 23, 7, 11]
+    mean = torch.randn(5, 4, 8, dtype=torch.float64, generator=torch.manual_seed(2))
+    parts = decompose(
+        session,
+        session.prompt(ids),
+        [Source(0, head=1, into=into)],
+        reference={Site("z", 0): mean},
+    )
+    z = session.capture(session.prompt(ids), "z.0")["z.0"]
+    projection = model.transformer.h[0].attn.c_proj.weight
+    layer, head, slot = (None, None, into) if into == "logits" else into
+    with torch.no_grad():
+        written = (z - mean)[:, 1] @ projection[8:16]
+        beta, gamma = by_hand(
+            model, ids, (layer, head, None), None, "relative", edge=(slot, written)
+        )
+    torch.testing.assert_close(parts.relevant[0], beta)
+    torch.testing.assert_close(parts.rest[0], gamma)
+    assert float(beta.abs().max()) > 1e-6
 
 
 def test_the_rules_one_by_one():
@@ -272,6 +321,15 @@ def test_what_cannot_be_done_is_said():
         decompose(session, prompt, SOURCES[3:4], targets=[(1, 7, "z")], **frozen)
     with pytest.raises(CircuitError, match="no position 3"):
         decompose(session, prompt, SOURCES[3:4], position=3, **frozen)
+    for into in ((0, 1, "v"), (1, 1, "z"), (3, 0, "q"), (1, 2, "mlp"), (0, None, "mlp")):
+        with pytest.raises(CircuitError, match=r"no edge from a1\.h2"):
+            decompose(session, prompt, [Source(1, head=2, into=into)], **frozen)
+    with pytest.raises(CircuitError, match="into its heads cannot be followed"):
+        decompose(session, prompt, [Source(0, head=2, into=(1, 1, "k"))], **frozen)
+    assert decompose(session, prompt, [Source(0, 2, into="logits")], **frozen).check() < 1e-5
+    bert = opened("bert")
+    with pytest.raises(CircuitError, match="post-norm"):
+        decompose(bert, bert.prompt([5, 9, 23]), [Source(0, head=2, into="logits")])
 
 
 def test_a_wrong_rule_does_not_go_unnoticed(monkeypatch):

@@ -91,11 +91,14 @@ def decompose(
     prompt
         The input.
     sources
-        Heads, MLPs or words; each gets a row of its own.
+        Heads, MLPs, words, or edges from these; each gets a row of its own.
     attention
         ``"relative"``: the relevant part attends by its own queries and keys, as in the code of the
-        ICLR paper; ``"frozen"``: both parts use the pattern of the whole, as in the first version.
-        Where the way from projections to queries is not known, only the second works.
+        ICLR paper; ``"frozen"``: both parts use the pattern of the whole, as in the first version;
+        ``"difference"`` (ours): a head is like an activation, what the rest gives by its own
+        queries, keys and values is the rest, so that what only moves a pattern is relevant too.
+        A head that an edge ends at goes by the last whatever the others do.
+        Where the way from projections to queries is not known, only ``"frozen"`` works.
     targets
         Heads to read on the way: (layer, head, ``"q"``, ``"k"``, ``"v"`` or ``"z"``), or MLPs:
         (layer, None, ``"mlp"``). Queries and keys are read as they meet, rotated.
@@ -164,8 +167,8 @@ def split(
             *(("mlp_out",) if session.anatomy.has_mlp else ()),
         )
         sites = [Site(name, i) for i in range(session.anatomy.n_layers) for name in names]
-        logits = Site("logits")
-        acts = session.capture(prompt, [*sites, logits], interventions="none")
+        logits, last = Site("logits"), Site("resid_post", session.anatomy.n_layers - 1)
+        acts = session.capture(prompt, [*sites, last, logits], interventions="none")
         total = acts[logits]
         at = (
             None
@@ -208,16 +211,12 @@ def _verify(parts: Decomposition) -> None:
 
 
 def _chunks(sources: Sequence[Source]) -> Iterator[list[int]]:
-    """Yield sources of one layer and kind together: what comes before them is not run again."""
+    """Yield sources of one start together: what comes before them is not run again."""
     group: list[int] = []
-    for i in sorted(range(len(sources)), key=lambda i: _start(sources[i])):
-        if group and (_start(sources[i]) != _start(sources[group[0]]) or len(group) == ROWS):
+    for i in sorted(range(len(sources)), key=lambda i: sources[i].start):
+        if group and (sources[i].start != sources[group[0]].start or len(group) == ROWS):
             yield group
             group = []
         group.append(i)
     if group:
         yield group
-
-
-def _start(source: Source) -> tuple[int, bool]:
-    return source.layer, not source.words

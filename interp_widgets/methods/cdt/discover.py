@@ -92,7 +92,7 @@ def discover(
     how
         Relevance to heads: ``"dot"`` or ``"l1"``.
     attention
-        ``"relative"`` or ``"frozen"``, see :func:`decompose`.
+        ``"relative"``, ``"frozen"`` or ``"difference"``, see :func:`decompose`.
     most_rounds
         The search ends when all new nodes are in layer 0, or after so many rounds.
 

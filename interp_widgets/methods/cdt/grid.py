@@ -44,7 +44,7 @@ def contextual_decomposition(
     relevance: Literal["dot", "l1"] = "dot",
     positions: bool = False,
     normalise: bool = False,
-    attention: Literal["relative", "frozen"] = "relative",
+    attention: Literal["relative", "frozen", "difference"] = "relative",
     batch_size: int | None = None,
 ) -> ArrayResult:
     """Measure what each head's deviation from its mean adds to the logits, or to one head.
@@ -75,7 +75,8 @@ def contextual_decomposition(
         before it compares layers.
     attention
         ``"relative"`` (default, as in the authors' code): the relevant part attends by its own
-        queries and keys; ``"frozen"``: patterns are those of the whole input.
+        queries and keys; ``"frozen"``: patterns are those of the whole input; ``"difference"``:
+        moving a pattern counts too, see :func:`iw.cdt.decompose`.
     batch_size
         Pairs captured at once; default as many as fit into about 512 MB.
 

@@ -39,7 +39,7 @@ def phrase_importance(
     foil: str | int | None = None,
     level: int = 0,
     position: int = -1,
-    attention: Literal["relative", "frozen"] = "frozen",
+    attention: Literal["relative", "frozen", "difference"] = "frozen",
 ) -> TokensResult:
     """Split a prediction between the words or phrases of the input and everything else.
 
@@ -66,7 +66,8 @@ def phrase_importance(
         Where a language model's logits are read; −1, the last position.
     attention
         ``"frozen"`` (default, as in the paper's first version, which is about text): patterns are
-        those of the whole input; ``"relative"``: the phrase attends by its own queries and keys.
+        those of the whole input; ``"relative"``: the phrase attends by its own queries and keys;
+        ``"difference"``: moving a pattern counts too, see :func:`iw.cdt.decompose`.
 
     Returns
     -------

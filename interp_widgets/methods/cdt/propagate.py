@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
@@ -19,14 +20,16 @@ from interp_widgets.methods.cdt.rules import (
     through_norm,
     with_bias,
 )
-from interp_widgets.methods.cdt.sources import Rule, Source, Target
+from interp_widgets.methods.cdt.sources import EDGE, Rule, Source, Target
 from interp_widgets.methods.circuits.wiring import CircuitError, matrix
+from interp_widgets.methods.frozen_norm import FrozenNorm
 from interp_widgets.session.sites import Site
 
 if TYPE_CHECKING:
     from interp_widgets.session.session import Session
 
 Seen = dict[Target, Parts]
+UNKNOWN_TURN = "how this model turns its projections into queries and keys is not known"
 
 
 def at_target(session: Session, values: Mapping[Site, Tensor], target: Target) -> Tensor:
@@ -39,6 +42,16 @@ def at_target(session: Session, values: Mapping[Site, Tensor], target: Target) -
         facts = session.anatomy.attention(layer)
         head = head // (facts.heads // facts.kv_heads)
     return value[:, head] if slot == "z" else value[head]
+
+
+def _only(parts: Parts, edges: Sequence[Source], *slots: str) -> Parts:
+    """Leave relevant ``[edge, position, head, …]`` only the heads that edges end at by a slot."""
+    keep = torch.zeros(len(edges), 1, parts.relevant.shape[2], 1, dtype=torch.bool)
+    for row, source in enumerate(edges):
+        if source.into is not None and source.into != "logits" and source.slot in slots:
+            keep[row, 0, source.into[1]] = True
+    relevant = torch.where(keep.to(parts.relevant.device), parts.relevant, 0)
+    return Parts(relevant, parts.total - relevant)
 
 
 @dataclass
@@ -65,41 +78,74 @@ class Runner:
     at: slice | None = None
 
     def __post_init__(self) -> None:
-        if self.attention == "relative" and any(b.turn is None for b in self.network.blocks):
+        if self.attention not in get_args(Rule):
+            raise CircuitError(f"attention is one of {get_args(Rule)}, not {self.attention!r}")
+        if self.attention != "frozen" and any(b.turn is None for b in self.network.blocks):
             raise CircuitError(
-                "how this model turns its projections into queries and keys is not known, so the "
-                'relevant part cannot attend by itself: use attention="frozen", of iw.circuit '
-                'options={"frozen": 1}'
+                f"{UNKNOWN_TURN}, so the relevant part cannot attend by itself: use "
+                'attention="frozen", of iw.circuit options={"attention": "frozen"}'
             )
         self._patterns: dict[int, Tensor] = {}
 
     def run(self, sources: list[Source]) -> tuple[Parts, Seen]:
-        """Decompose for sources of one layer and kind; return the logits and the targets."""
-        first = sources[0].layer
-        stream = self.acts[Site("resid_pre", first)]
-        total = stream.expand(len(sources), *stream.shape)
+        """Decompose for sources of one start; return the logits and the targets."""
+        blocks = self.network.blocks
+        start, kind = sources[0].start
+        first = len(blocks) if start == math.inf else int(start)
+        site = Site("resid_pre", first) if first < len(blocks) else Site("resid_post", first - 1)
+        total = self.acts[site].expand(len(sources), *self.acts[site].shape)
         state = Parts(torch.zeros_like(total), total.clone())
-        if sources[0].words:
-            mean = self.reference.get(Site("resid_pre", first))
-            own = (total if mean is None else total - mean.to(total)) * self._mask(sources)
+        if kind == 0:
+            own = torch.stack([self._written(source) for source in sources])
             state = Parts(own, total - own)
+        if kind == EDGE:
+            self._check_edges(first)
         seen: Seen = {}
-        for i in range(first, len(self.network.blocks)):
-            starting = sources if i == first and not sources[0].words else []
-            state = self._block(i, state, starting, seen)
+        for i in range(first, len(blocks)):
+            state = self._block(i, state, sources if i == first and kind else [], seen)
+        state = self._along(state, sources, "logits")
         for target in self.targets:
             if target[0] < first:  # before the sources nothing is relevant
                 seen[target] = self._nothing(target, len(sources))
         return self._ending(state), seen
 
-    def _mask(self, sources: list[Source]) -> Tensor:
-        """Return bool ``[source, position, 1]``: where each source is."""
-        length = len(self.acts[Site("resid_pre", 0)])
-        mask = torch.zeros(len(sources), length, 1, dtype=torch.bool)
-        for row, source in enumerate(sources):
-            where = range(length) if source.positions is None else source.positions
-            mask[row, list(where)] = True
-        return mask.to(self.acts[Site("resid_pre", 0)].device)
+    def _check_edges(self, layer: int) -> None:
+        blocks = self.network.blocks
+        if blocks[0].added[0] is not None:
+            raise CircuitError(
+                "this model normalises the residual stream itself after each addition (post-norm), "
+                "so nothing goes along an edge: take heads, MLPs or words as sources"
+            )
+        if layer < len(blocks) and blocks[layer].turn is None:
+            raise CircuitError(f"{UNKNOWN_TURN}, so edges into its heads cannot be followed")
+
+    def _written(self, source: Source) -> Tensor:
+        """Return what a source adds to the residual stream beyond its mean ``[position, d]``."""
+        name = "resid_pre" if source.words else "mlp_out" if source.head is None else "z"
+        site = Site(name, source.layer)
+        whole, mean = self.acts[site], self.reference.get(site)
+        own = whole if mean is None else whole - mean.to(whole)
+        if source.head is not None:
+            block = self.network.blocks[source.layer]
+            own = own[:, source.head] @ block.output[source.head]
+            if block.attention_out_norm is not None:
+                out = torch.einsum("the,hed->td", whole, block.output)
+                out = out if block.output_bias is None else out + block.output_bias
+                own = FrozenNorm(block.attention_out_norm, out).linear(own).to(whole.dtype)
+        if source.positions is None:
+            return own
+        mask = torch.zeros(len(own), 1, dtype=own.dtype, device=own.device)
+        mask[list(source.positions)] = 1
+        return own * mask
+
+    def _along(self, read: Parts, starting: list[Source], *slots: str) -> Parts:
+        """Let the edges into these slots begin: what their writers wrote is relevant to it."""
+        rows = [row for row, source in enumerate(starting) if source.slot in slots]
+        if not rows:
+            return read
+        relevant = read.relevant.clone()
+        relevant[rows] = torch.stack([self._written(starting[row]) for row in rows])
+        return Parts(relevant, read.total - relevant)
 
     def _nothing(self, target: Target, rows: int) -> Parts:
         own = at_target(self.session, self.acts, target)
@@ -120,7 +166,7 @@ class Runner:
             middle = through_norm(middle, block.added[0])
         if block.mlp is None:
             return middle
-        out = self._mlp(block, state if block.parallel else middle)
+        out = self._mlp(block, self._along(state if block.parallel else middle, starting, "mlp"))
         out = self._from_mlps(i, out, starting)
         if (i, None, "mlp") in self.targets:
             seen[i, None, "mlp"] = out
@@ -135,18 +181,27 @@ class Runner:
         starting: list[Source],
         seen: Seen,
     ) -> Parts:
-        read = state if block.attention_norm is None else through_norm(state, block.attention_norm)
+        edges = [source for source in starting if source.into is not None]
+        read = self._along(state, edges, *"qkv")
+        read = read if block.attention_norm is None else through_norm(read, block.attention_norm)
         made: dict[str, Parts] = {}
         for slot in "qkv":
             weight, bias = block.weights[slot]
             parts = read.each(partial(torch.einsum, "hde,btd->bthe", weight))
             made[slot] = with_bias(parts, bias)
+            if edges:
+                made[slot] = _only(made[slot], edges, slot)
         turned = dict(made)
         if block.turn is not None:
             turned |= {slot: block.turn(slot, made[slot]) for slot in "qk"}
         pattern = self._pattern(i)
         whole = torch.einsum("hqk,bkhe->bqhe", pattern, made["v"].total)
-        if self.attention == "relative":
+        if edges or self.attention == "difference":
+            own = self._weights(i, turned["q"].rest, turned["k"].rest)
+            relevant = whole - torch.einsum("bhqk,bkhe->bqhe", own, made["v"].rest)
+            if edges:
+                relevant = _only(Parts(relevant, whole - relevant), edges, *"qkv").relevant
+        elif self.attention == "relative":
             own = self._weights(i, turned["q"].relevant, turned["k"].relevant)
             relevant = torch.einsum("bhqk,bkhe->bqhe", own, made["v"].relevant)
         else:
@@ -164,7 +219,9 @@ class Runner:
 
     def _from_heads(self, i: int, z: Parts, starting: list[Source]) -> Parts:
         """Let the sources among the heads be relevant: their deviation from the mean."""
-        rows = [row for row, source in enumerate(starting) if source.head is not None]
+        rows = [
+            r for r, source in enumerate(starting) if source.head is not None and not source.into
+        ]
         if not rows:
             return z
         relevant, rest = z.relevant.clone(), z.rest.clone()
@@ -178,7 +235,7 @@ class Runner:
         return Parts(relevant, rest)
 
     def _from_mlps(self, i: int, out: Parts, starting: list[Source]) -> Parts:
-        rows = [row for row, source in enumerate(starting) if source.head is None]
+        rows = [r for r, source in enumerate(starting) if source.head is None and not source.into]
         if not rows:
             return out
         relevant, rest = out.relevant.clone(), out.rest.clone()

@@ -1,4 +1,4 @@
-"""Contextual decomposition as a discovery method of ``iw.circuit``: scores of nodes."""
+"""Contextual decomposition as a discovery method of ``iw.circuit``: scores of nodes and edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interp_widgets.methods.cdt.relevance import (
     means,
     relevance_to_logits,
 )
-from interp_widgets.methods.cdt.sources import Rule, Source
+from interp_widgets.methods.cdt.sources import Reader, Rule, Source
 from interp_widgets.methods.circuits.levels import Units
 from interp_widgets.methods.circuits.problem import Problem
 from interp_widgets.methods.circuits.wiring import CircuitError
@@ -23,16 +23,16 @@ SEARCHING = 0.7
 """Share of the progress bar that the search takes; pruning takes the rest."""
 
 
-def node_scores(problem: Problem, *, attention: Rule, progress: Progress) -> np.ndarray:
-    """Return of every head and MLP what its deviation from the mean adds to the metric.
+def scores(problem: Problem, *, attention: Rule, progress: Progress) -> np.ndarray:
+    """Return of every node or edge what its writer's deviation from the mean adds to the metric.
 
-    ``[n_forward]``, or ``[n_forward, position]``, in logits, means over pairs. One pass for 64
-    nodes. The means are over the corrupted prompts, position by position; with the ablation
-    ``"zero"`` all that a node writes is the source.
+    Of the problem's shape, in logits, means over pairs. One pass for 64 nodes or edges. The means
+    are over the corrupted prompts, position by position; with the ablation ``"zero"`` all that a
+    node writes is the source. Of an edge only its reader counts the deviation as relevant.
     """
     _check(problem)
     pairs = problem.pairs
-    sources = _nodes(problem)
+    sources = _edges(problem) if problem.level == "edge" else _nodes(problem)
     zero = problem.ablation.name == "zero"
     reference = {} if zero else means(pairs)
     total = np.zeros(len(sources))
@@ -99,13 +99,13 @@ def searched_scores(
         raise CircuitError("no head and no MLP adds to the metric: is the model able to do this?")
     kept = prune(found, measure, tolerance=tolerance, progress=second).sources
     ranked = [*kept, *(s for s in found.sources if s not in kept)]
-    scores = [1 - i / (len(ranked) + 1) for i in range(len(ranked))]
+    ranks = [1 - i / (len(ranked) + 1) for i in range(len(ranked))]
     problem.arrays |= {
         "found_in_round": _table(problem, found.sources, found.rounds).astype(np.int32),
         "relevance": _table(problem, found.sources, found.relevance).astype(np.float32),
         "in_circuit": _table(problem, kept, np.ones(len(kept))).astype(bool),
     }
-    return _table(problem, ranked, scores)
+    return _table(problem, ranked, ranks)
 
 
 def _check(problem: Problem) -> None:
@@ -124,18 +124,41 @@ def _check(problem: Problem) -> None:
 
 def _nodes(problem: Problem) -> list[Source]:
     """Return the input and all components, or these at every position."""
-    length = len(problem.pairs.first[0])
-    where = [(p,) for p in range(length)] if problem.positions else [None]
-    words = [Source(0, None, at, words=True) for at in where]
+    words = [Source(0, None, at, words=True) for at in _places(problem)]
     return [*words, *every(problem.pairs, positions=problem.positions, mlps=True)]
 
 
+def _places(problem: Problem) -> list[tuple[int, ...] | None]:
+    length = len(problem.pairs.first[0])
+    return [(p,) for p in range(length)] if problem.positions else [None]
+
+
+def _edges(problem: Problem) -> list[Source]:
+    graph = problem.engine.graph
+    found = []
+    for row, column in np.argwhere(graph.real_edge_mask):
+        writer, reader = graph.forward[row], graph.backward[column]
+        into: Reader = "logits"
+        if reader.kind != "logits":
+            into = (reader.layer or 0, reader.head, reader.slot or "mlp")
+        words = writer.kind == "input"
+        found += [
+            Source(writer.layer or 0, writer.head, at, words=words, into=into)
+            for at in _places(problem)
+        ]
+    return found
+
+
 def _table(problem: Problem, sources: Sequence[Source], values: Any) -> np.ndarray:
-    """Put values where the problem's scores of these nodes are."""
-    rows = {node.name: i for i, node in enumerate(problem.engine.graph.forward)}
+    """Put values where the problem's scores of these nodes or edges are."""
+    graph = problem.engine.graph
+    rows = {node.name: i for i, node in enumerate(graph.forward)}
+    columns = {node.name: i for i, node in enumerate(graph.backward)}
     table = np.zeros(problem.shape)
     for source, value in zip(sources, values, strict=True):
-        at = (rows[source.name],)
+        at: tuple[int, ...] = (rows[source.name],)
+        if source.into is not None:
+            at = (*at, columns[source.reader])
         table[at if source.positions is None else (*at, source.positions[0])] = value
     return table
 

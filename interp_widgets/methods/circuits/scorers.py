@@ -344,19 +344,20 @@ def flow_routes(problem: Problem, options: dict[str, Any], progress: Progress) -
     "cdt",
     "CD-T",
     paper="arXiv:2407.00886",
-    levels=("node",),
+    levels=("edge", "node"),
     positions=True,
-    options={"frozen": 1},
-    runs=lambda problem, _: 0.05 * problem.engine.graph.n_forward,
+    options={"attention": "frozen"},
+    runs=lambda problem, _: 0.05 * _units(problem),
 )
 def cdt(problem: Problem, options: dict[str, Any], progress: Progress) -> np.ndarray:
-    """Contextual decomposition: what each node's deviation from its mean adds to the metric.
+    """Contextual decomposition: what each writer's deviation from its mean adds to the metric.
 
-    ``frozen`` 0 lets the relevant part attend by its own queries and keys, as the authors' code.
+    ``attention`` is ``"frozen"``, ``"relative"`` (as the authors' code) or ``"difference"``, see
+    :func:`interp_widgets.methods.cdt.decompose.decompose`.
     """
-    from interp_widgets.methods.cdt.scoring import node_scores
+    from interp_widgets.methods.cdt.scoring import scores
 
-    return node_scores(problem, attention=_rule(options), progress=progress)
+    return scores(problem, attention=options["attention"], progress=progress)
 
 
 @scorer(
@@ -366,7 +367,7 @@ def cdt(problem: Problem, options: dict[str, Any], progress: Progress) -> np.nda
     levels=("node",),
     positions=True,
     options={
-        "frozen": 0,
+        "attention": "relative",
         "l1": 0,
         "per_round": 2,
         "rounds": 32,
@@ -391,13 +392,9 @@ def cdt_search(problem: Problem, options: dict[str, Any], progress: Progress) ->
         enough=float(options["faithful"]),
         tolerance=float(options["tolerance"]),
         how="l1" if options["l1"] else "dot",
-        attention=_rule(options),
+        attention=options["attention"],
         progress=progress,
     )
-
-
-def _rule(options: Mapping[str, Any]) -> Literal["relative", "frozen"]:
-    return "frozen" if options["frozen"] else "relative"
 
 
 def _repeat(batch: PromptBatch, n: int) -> PromptBatch:
