@@ -6,10 +6,11 @@ import textwrap
 
 import matplotlib.figure
 import numpy as np
+from matplotlib.axes import Axes
 
 from interp_widgets.figures.figure import new_figure, renderer
 from interp_widgets.figures.labels import escape
-from interp_widgets.figures.screen import width_of
+from interp_widgets.figures.screen import Words, width_of
 from interp_widgets.figures.style import OKABE_ITO, Style
 from interp_widgets.results.methods import Answers, MethodMap
 
@@ -74,19 +75,12 @@ def draw(
         x_of, y_of = points.T
         ax.scatter(x_of, y_of, s=(0.62 * style.small) ** 2, color=OKABE_ITO["blue"], linewidths=0)
     room = int(left * style.width * 72 / (0.5 * style.small))
-    for row, method in enumerate(shown):
-        name = textwrap.shorten(method["title"], room, placeholder="…")
-        ax.text(
-            -0.012, row, escape(name), transform=ax.get_yaxis_transform(), ha="right", va="center",
-            fontsize=style.small,
-        )  # fmt: skip
-        if row:
-            ax.axhline(row - 0.5, color="white", linewidth=style.line)
-    for _, answer, at in columns:
-        ax.text(
-            at, -0.5 - 0.06 / (1.4 * line), answer, rotation=90, ha="center", va="bottom",
-            fontsize=style.small,
-        )  # fmt: skip
+    names = [textwrap.shorten(m["title"], room, placeholder="…") for m in shown]
+    _write(ax, style, [(-0.012, row) for row in range(len(shown))], names, rows=True)
+    ax.hlines(np.arange(1, len(shown)) - 0.5, *ax.get_xlim(), color="white", linewidth=style.line)
+    start = -0.5 - 0.06 / (1.4 * line)
+    heads = [answer for _, answer, _ in columns]
+    _write(ax, style, [(at, start) for *_, at in columns], heads, rows=False)
     if not shown:
         ax.text(0, 0, "no method is all of this", va="center", fontsize=style.small)
     questions = ", ".join(facet.replace("_", " ") for facet in result.facets)
@@ -96,3 +90,20 @@ def draw(
     if len(shown) < len(found):
         notes.append(f"The first {len(shown)} of {len(found)} methods")
     return figure
+
+
+def _write(
+    ax: Axes, style: Style, points: list[tuple[float, float]], words: list[str], *, rows: bool
+) -> None:
+    """Write names left of the rows, or upwards above the columns; one artist on the screen."""
+    transform = ax.get_yaxis_transform() if rows else ax.transData
+    align = ("right", "center") if rows else ("center", "bottom")
+    if style.screen:
+        made = Words(points, words, transform, size=style.small, align=align, upright=rows)
+        ax.add_artist(made).set_clip_on(False)
+        return
+    for (x, y), word in zip(points, words, strict=True):
+        ax.text(
+            x, y, escape(word), transform=transform, ha=align[0], va=align[1],
+            rotation=0 if rows else 90, fontsize=style.small,
+        )  # fmt: skip

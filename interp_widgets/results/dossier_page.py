@@ -68,6 +68,7 @@ html:has(.iw-dossier-page) footer { max-width: 1120px; margin: 16px auto 0; }
 .iw-dossier .scroll td.n, .iw-dossier .scroll th.n { text-align: right;
   font-variant-numeric: tabular-nums;
   white-space: nowrap; }
+.iw-dossier td.yes, .iw-dossier td.no { white-space: nowrap; }
 .iw-dossier .soft { color: var(--soft); }
 .iw-dossier p { margin: 4px 0; }
 .iw-dossier ul { margin: 4px 0; padding-left: 20px; }
