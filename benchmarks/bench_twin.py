@@ -11,6 +11,7 @@ import matplotlib as mpl
 import interp_widgets as iw
 from benchmarks.table import Row, paired
 
+TWO_HEADS = {"heads": [(0, 0), (1, 2)], "contrast": True}
 NAMES = ("Mary", "John", "Tom", "Anna", "Paul")
 
 
@@ -31,6 +32,7 @@ def run() -> Iterator[Row]:
     circuit = iw.circuit(clean, corrupted, method="eap-ig")
     results = {
         "attention, all heads": iw.attention(clean),
+        "two heads and their difference": (iw.attention(clean), TWO_HEADS),
         "logit lens": iw.logit_lens(clean),
         "tokens": iw.attribute(clean),
         "layer × head patching": iw.patching(clean, corrupted, "z"),
@@ -45,15 +47,18 @@ def run() -> Iterator[Row]:
             iw.patching(clean, corrupted, "z", direction="noise"),
         ),
     }
-    for name, result in results.items():
+    for name, given in results.items():
+        result, options = given if isinstance(given, tuple) else (given, {})
 
-        def by_matplotlib(result=result) -> None:
-            figure = result.figure("tmlr", 7.0)
+        def by_matplotlib(result=result, options=options) -> None:
+            figure = result.figure("tmlr", 7.0, **options)
             with mpl.rc_context(figure.style.rc):
                 figure.mpl.savefig(io.BytesIO(), format="png", dpi=100)
 
         ours, reference = paired(
-            lambda result=result: result.figure().png(), by_matplotlib, clock=time.process_time
+            lambda result=result, options=options: result.figure(**options).png(),
+            by_matplotlib,
+            clock=time.process_time,
         )
         yield Row(
             f"twin: {name}", ours * 1e3, reference * 1e3, "ms", "savefig of the paper's", "50 ms"

@@ -14,6 +14,7 @@ from interp_widgets.figures.heatmap import add_colorbar, draw_heatmap, frame_cel
 from interp_widgets.figures.labels import token_labels
 from interp_widgets.figures.lines import draw_lines
 from interp_widgets.figures.style import OKABE_ITO, Style
+from interp_widgets.figures.ticks import Named, mark
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.planes import Range, Reduction, plane, reduced
@@ -204,11 +205,13 @@ def _bars(edges: list[Axes], over: tuple[np.ndarray, np.ndarray], style: Style, 
     for fill, values in ((top.fill_between, cols), (right.fill_betweenx, rows)):
         edges_of = np.repeat(np.arange(len(values) + 1), 2)[1:-1]
         fill(edges_of, np.repeat(values, 2), color=color, linewidth=0)
-    top.set(xlim=(0, len(cols)), ylim=(low, high), xticks=[])
-    right.set(ylim=(len(rows), 0), xlim=(low, high), yticks=[])
+    top.set(xlim=(0, len(cols)), ylim=(low, high))
+    right.set(ylim=(len(rows), 0), xlim=(low, high))
     for ax in edges:
         ax.tick_params(length=2, width=style.line, labelsize=style.small)
         ax.locator_params(axis="y" if ax is top else "x", nbins=2)
+    mark(top, style, x=Named([], []))
+    mark(right, style, y=Named([], []))
     top.axhline(0, color="#666666", linewidth=style.line)
     right.axvline(0, color="#666666", linewidth=style.line)
     top.set_ylabel(name, fontsize=style.small)

@@ -14,6 +14,7 @@ import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from interp_widgets.figures import glyphs, latex, screen
+from interp_widgets.figures.axes import LateFigure
 from interp_widgets.figures.style import DIVERGING, VENUES, Style, luminance, style_for
 from interp_widgets.results.base import Result
 from interp_widgets.results.registry import FIGURES
@@ -293,4 +294,4 @@ def new_figure(style: Style, height: float, *, fixed: bool = False) -> matplotli
     if style.region is not None:
         return style.region.top(height) if fixed else style.region
     highest = height if fixed else min(height, style.venue.height)
-    return matplotlib.figure.Figure(figsize=(style.width, highest))
+    return LateFigure(figsize=(style.width, highest))

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from interp_widgets.figures import glyphs
+from interp_widgets.figures.axes import LateSubplots
 from interp_widgets.figures.figure import Figure, sentences
 from interp_widgets.figures.labels import escape
 from interp_widgets.figures.scale import SharedScale
@@ -33,7 +34,7 @@ STRETCH = 2.0
 """A panel grows to the height of its row, up to this many times its own."""
 
 
-class Region(matplotlib.figure.SubFigure):
+class Region(LateSubplots, matplotlib.figure.SubFigure):
     """A part of a figure that a renderer may treat as a figure of its own."""
 
     def get_size_inches(self) -> np.ndarray:

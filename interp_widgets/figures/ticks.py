@@ -49,6 +49,9 @@ def _light(ax: Axes, style: Style, named: Named | None, *, across: bool) -> None
     limits = ax.get_xlim() if across else ax.get_ylim()
     axis = ax.xaxis if across else ax.yaxis
     named = named or _numbers(ax, style, limits, across=across)
+    axis.set_ticks([])
+    if not len(named.places):
+        return
     length = LENGTH if named.ticks else 0.0
     places = np.asarray(named.places, dtype=float)
     zeros = np.zeros(len(places))
@@ -63,7 +66,6 @@ def _light(ax: Axes, style: Style, named: Named | None, *, across: bool) -> None
         upright=named.upright,
         shift=(0.0, -3.0 - length) if across else (-3.0 - length, 0.0),
     )
-    axis.set_ticks([])
     ax.add_artist(words).set_clip_on(False)
     family = tuple(words.font.get_family())
     sizes = [width_of(word, style.small, family) for word in words.words]
