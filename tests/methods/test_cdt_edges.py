@@ -119,7 +119,7 @@ def test_a_circuit_planted_in_a_transformer_is_found_edge_by_edge(seed):
 def test_edges_of_the_demo_model_make_a_faithful_circuit():
     """Area between faithfulness and 1 on held-out pairs; EAP 0.19, random 0.70."""
     demo = iw.demo()
-    train = drawn(demo, "greater_than", "01", 3)
+    train = drawn(demo, "greater_than", "01", 2)
     test = drawn(demo, "greater_than", "01", 8, split="test")
     found = {"cdt": iw.circuit(*train, method="cdt", faithfulness=False)}
     own = iw.circuits.curves(demo, found, *test, random=1)
