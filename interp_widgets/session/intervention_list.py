@@ -17,6 +17,8 @@ from interp_widgets.session.interventions import Intervention, from_json
 
 Check = Callable[[Intervention], Intervention]
 
+MOST_STEPS = 1000
+"""Changes that can be taken back; earlier ones are forgotten."""
 ONE_STEP = 1.0
 """Seconds within which changes of the same setting, as a slider makes them, are one undo step."""
 
@@ -264,6 +266,7 @@ class Interventions(Sequence[Intervention]):
     def _set(self, items: tuple[Intervention, ...], *, goes_on: bool = False) -> None:
         if not goes_on:
             self._undo.append(self._items)
+            del self._undo[:-MOST_STEPS]
         self._redo.clear()
         self._take(items)
 

@@ -108,8 +108,9 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
             cls.bundle = bundle
             loader, style = STATIC / "loader.js", STATIC / "style.css"
             built = (STATIC / f"{bundle}.js").is_file() and loader.is_file()
-            cls._esm = loader if built else _UNBUILT.format(name=bundle)
-            cls._css = style if style.is_file() else ""
+            # As text: anywidget keeps every instance alive that follows a file.
+            cls._esm = _text(loader) if built else _UNBUILT.format(name=bundle)
+            cls._css = _text(style)
         super().__init_subclass__(**options)
 
     def __init__(
@@ -344,6 +345,8 @@ class View(Paced, CommonRequests, Following, anywidget.AnyWidget):
         self._twin = (None, None)
         layout = self.layout
         super().close()
+        self.unobserve_all()
+        self.spec = {}  # nobody is told: IPython's Out keeps closed views, and this is most of one
         layout.close()
         if self._session is None:  # then the selection is this view's alone
             self._selection.close()
@@ -376,10 +379,14 @@ def one_of(name: str, value: str, known: Sequence[str]) -> str:
 
 
 @functools.cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+@functools.cache
 def _script(bundle: str) -> dict[str, str]:
     """Return a bundle and a name that no other text has: a page evaluates each name once."""
-    path = STATIC / f"{bundle}.js"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = _text(STATIC / f"{bundle}.js")
     return {"script": text, "script_name": hashlib.sha256(text.encode()).hexdigest()}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp_widgets.session.errors import InterventionError
-from interp_widgets.session.intervention_list import Interventions
+from interp_widgets.session.intervention_list import MOST_STEPS, Interventions
 from interp_widgets.session.interventions import (
     Ablate,
     Clamp,
@@ -252,6 +252,15 @@ def test_the_list_survives_a_file(live, tmp_path):
     with pytest.raises(InterventionError, match="not JSON"):
         live.interventions.load(str(path))
     assert live.interventions.to_json() == saved
+
+
+def test_undo_goes_back_a_thousand_changes_and_forgets_older_ones(live):
+    for _ in range(MOST_STEPS + 5):
+        live.toggle({"kind": "ablate", "site": "z", "layer": 0, "head": [1]})
+    steps = 0
+    while live.undo():
+        steps += 1
+    assert steps == MOST_STEPS
 
 
 def test_a_slide_is_one_step_of_undo_and_a_name_changes_nothing(live, monkeypatch):

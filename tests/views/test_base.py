@@ -400,6 +400,19 @@ def test_a_closed_view_holds_no_data_and_hears_nothing(session):
     assert repr(view) == "ProbeView('z')"
 
 
+def test_a_closed_view_that_nobody_holds_is_gone_and_one_in_out_is_small(session):
+    """A lesson re-runs its cells all day; IPython's Out keeps what each of them displayed."""
+    out = [z_result(session).view() for _ in range(3)]
+    gone = [weakref.ref(view) for view in out]
+    assert out[0].spec["buffers"]
+    for view in out:
+        view.close()
+    assert out[0].spec == {}
+    del out, view
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+
+
 def test_a_run_that_ends_after_closing_changes_nothing(view, session):
     ask(view, "intervene", ABLATE)
     view.close()
