@@ -80,7 +80,7 @@ def planted(seed):
     return session, graph.with_edges((norms > 0) & real).prune().in_graph, norms, real
 
 
-def pairs(session, n=6, length=6):
+def pairs(session, n=3, length=6):
     """Random prompts; answer and foil are the top tokens of the two."""
     generator = torch.Generator().manual_seed(0)
     clean, corrupted = [], []
@@ -122,7 +122,7 @@ def test_edges_of_the_demo_model_make_a_faithful_circuit():
     train = drawn(demo, "greater_than", "01", 2)
     test = drawn(demo, "greater_than", "01", 8, split="test")
     found = {"cdt": iw.circuit(*train, method="cdt", faithfulness=False)}
-    own = iw.circuits.curves(demo, found, *test, random=1)
+    own = iw.circuits.curves(demo, found, *test, random=1, sizes=[0, 0.05, 0.1, 0.2, 0.5, 1.0])
     assert own.cmd("cdt") < 0.15
     assert own.cmd("cdt") < 0.3 * own.cmd("random")
 

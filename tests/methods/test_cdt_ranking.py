@@ -67,11 +67,11 @@ def ranked():
     for seed in range(SEEDS):
         model = repeat_toy.load(seed)
         session, generator = Session(model), torch.Generator().manual_seed(5)
-        mean = means(model, strings(512, generator)[:, :-1])
+        mean = means(model, strings(256, generator)[:, :-1])
         reference = {Site("z", layer): value for layer, value in mean.items()}
-        drop = drops(model, strings(256, generator), mean)
+        drop = drops(model, strings(96, generator), mean)
         sources, scores, weights = [Source(*head) for head in HEADS], [], []
-        for ids in strings(6, generator):
+        for ids in strings(5, generator):
             prompt = session.prompt(ids[:-1].tolist())
             parts = decompose(session, prompt, sources, reference=reference)
             scores.append(right(parts.relevant, ids[None]))

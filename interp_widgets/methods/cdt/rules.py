@@ -47,8 +47,8 @@ def with_bias(parts: Parts, bias: Tensor | None, by: Parts | None = None) -> Par
     if bias is None:
         return parts
     ours, theirs = (x.abs() for x in (by or parts))
-    share = ours / (ours + theirs).clamp_min(TINY)
-    return Parts(parts.relevant + bias * share, parts.rest + bias * (1 - share))
+    own = bias * (ours / (ours + theirs).clamp_min(TINY))
+    return Parts(parts.relevant + own, parts.rest + (bias - own))
 
 
 def through_norm(parts: Parts, module: nn.Module) -> Parts:
