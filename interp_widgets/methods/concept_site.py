@@ -323,7 +323,8 @@ def target_of(session: Session, target: Any) -> tuple[Target, str]:
     ids = [session.token_id(t) if isinstance(t, str) else int(t) for t in tokens]
     names = [repr(t) if isinstance(t, str) else f"class {t}" for t in tokens]
     if session.tokenizer is not None:
-        names = [repr(session.token_string(i)) for i in ids]
+        words = [session.token_string(i) for i in ids]
+        names = [repr(word.strip() or word) for word in words]
 
     def chosen(logits: Tensor, batch: PromptBatch) -> Tensor:
         last = at_end(logits, batch)
