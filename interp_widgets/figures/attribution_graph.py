@@ -164,7 +164,7 @@ def _positions(
     names, info, kinds = result.names, result.meta["nodes"], result.node_kinds
     shown = [int(i) for i in np.flatnonzero(kept_nodes)]
     used = [r for r in result.layers if any(str(info[i]["layer"]) == r for i in shown)]
-    margin, bottom = style.small / 72 * 3.0, style.small / 72 * 2.2
+    margin = style.small / 72 * 3.0
     columns = max(1, len(result.tokens), 1 + max(int(info[i]["ctx_idx"]) for i in shown))
     cells: dict[tuple[int, int], list[int]] = {}
     for i in shown:
@@ -175,6 +175,10 @@ def _positions(
         fullest[c] = max(fullest[c], np.sqrt(len(cell)))
     widths = (style.width - margin - 0.05) * (fullest + 1) / (fullest + 1).sum()
     left = margin + np.concatenate([[0], np.cumsum(widths)[:-1]])
+    tokens = [token_label(token) for token in result.tokens]
+    wide = [text_width(token, style.small, style) for token in tokens]
+    turned = any(w > room for w, room in zip(wide, widths, strict=False))
+    bottom = max(wide, default=0) + 0.08 if turned else style.small / 72 * 2.2
     pitch = min(0.34, max(0.17, 4.2 / len(used)))
     words = {i: _label(result, names[i]) for i in shown if kinds[i] == KINDS.index("logit")}
     lines = _word_lines(words, left + widths / 2, info, style)
@@ -221,10 +225,10 @@ def _positions(
         word = "out" if r == len(used) - 1 and layer != "E" else layer
         ax.text(0.03, bottom + (r + 0.5) * pitch, word, va="center", fontsize=style.small,
                 color="#555555")  # fmt: skip
-    for c, token in enumerate(result.tokens):
-        room = max(2, int(widths[c] * 72 / (style.small * 0.55)))
-        ax.text(left[c] + widths[c] / 2, bottom * 0.45, token_label(token, room), ha="center",
-                va="center", fontsize=style.small, color=INK)  # fmt: skip
+    for c, token in enumerate(tokens):
+        ax.text(left[c] + widths[c] / 2, bottom - 0.04 if turned else bottom * 0.45, token,
+                ha="center", va="top" if turned else "center", rotation=90 * turned,
+                fontsize=style.small, color=INK)  # fmt: skip
     legend(figure, marks, style)
     return figure
 
