@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import time
@@ -32,11 +33,15 @@ def paired(
     rounds: int = 7,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
-    """Median seconds of both, run in turn so that a busy machine disturbs both alike."""
+    """Median seconds of both, run in turn so that a busy machine disturbs both alike.
+
+    What one leaves behind is collected before the other begins.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     ours(), reference()
     for _ in range(rounds):
         for work, seconds in zip((ours, reference), times, strict=True):
+            gc.collect()
             start = clock()
             work()
             seconds.append(clock() - start)
