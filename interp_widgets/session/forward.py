@@ -12,7 +12,7 @@ import torch
 from interp_widgets.session import loading
 from interp_widgets.session.capture import Gradients, capture, capture_with_grad
 from interp_widgets.session.editing import Stage, plan
-from interp_widgets.session.errors import OutOfMemory
+from interp_widgets.session.errors import OutOfMemory, PromptError
 from interp_widgets.session.sites import DIMS, Site
 from interp_widgets.session.targets import width_of
 from interp_widgets.session.tracing import edited
@@ -200,7 +200,15 @@ class Forward:
             job.check()
         worker = self.session.worker
         with worker.locked(), quiet_modes(self.session.device), worker.tracing():
-            yield
+            try:
+                yield
+            except ValueError as error:
+                if "input_ids" not in str(error) or not self.session.anatomy.reads_two:
+                    raise
+                raise PromptError(
+                    "this encoder–decoder needs to be told what its decoder reads: use "
+                    "session.trace(prompt, decoder_input_ids=…) or iw.attention(prompt, decoder=…)"
+                ) from error
 
     # -- inside --------------------------------------------------------------
 

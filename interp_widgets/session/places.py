@@ -232,13 +232,18 @@ class Places:
             return None
         return Location(path, "attention_call", 1, call=self._calls[path])
 
+    @property
+    def reads_two(self) -> bool:
+        """Whether the blocks are the decoder's of an encoder–decoder."""
+        return bool(self.blocks) and self.blocks[0].cross is not None
+
     def stack_lengths(self, lengths: tuple[int, ...], decoder: Tensor | None) -> tuple[int, ...]:
         """Return the number of positions of each row in the blocks.
 
         Of an encoder–decoder's decoder they are those of ``decoder [batch, position]``; anywhere
         else, and without one, the prompts' own ``lengths``.
         """
-        if decoder is None or not self.blocks or self.blocks[0].cross is None:
+        if decoder is None or not self.reads_two:
             return lengths
         return (int(decoder.shape[-1]),) * len(lengths)
 

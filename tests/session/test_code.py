@@ -124,6 +124,17 @@ def test_code_of_an_encoder_decoder_says_what_its_decoder_reads():
     live.close()
 
 
+def test_an_encoder_decoder_that_is_given_one_prompt_says_how_to_give_both():
+    session = Session(tiny_t5())
+    prompt = session.prompt([3, 4, 5])
+    with pytest.raises(PromptError, match="what its decoder reads"):
+        session.capture(prompt, "resid_post")
+    with session.trace(prompt, decoder_input_ids=torch.tensor([[0, 7]])):
+        logits = session.model.output.logits.save()
+    assert logits.shape[:2] == (1, 2)
+    session.close()
+
+
 def test_code_after_a_trace_takes_the_decoders_prompt_and_its_positions_from_there():
     live = Session(tiny_t5(), name="t5")
     prompt, target = live.prompt([3, 5, 7, 9, 11]), [0, 8, 6]
