@@ -11,9 +11,11 @@ to run again; it does so when it is displayed or asked.
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from interp_widgets.results.base import NotLiveError, Result
@@ -40,9 +42,7 @@ class Following:
 
     def _start_following(self, result: Result) -> None:
         self._session: LiveSession | None = result.session
-        self._current: Any = result
-        self._origin: Any = result  # its recipe runs again
-        self._base: Any = None if self._session is not None and interventions_of(result) else result
+        self._take(result)
         self._ran: Any = None
         self._newest: Any = None
         self._stale = False
@@ -50,6 +50,11 @@ class Following:
         self._was_shown = False
         self._speaks = False
         self._here = threading.local()
+
+    def _take(self, result: Result) -> None:
+        self._current: Any = result
+        self._origin: Any = result  # its recipe runs again
+        self._base: Any = None if self._session is not None and interventions_of(result) else result
 
     # What there is.
 
@@ -196,16 +201,48 @@ class Following:
         plain = self._base is not None and not session.interventions.active
         self.set_result(self._base if plain else self._origin.rerun(session))
 
+    def run_with(self, **arguments: Any) -> None:
+        """Run the recipe with other arguments, on this thread; the view follows that from now on.
+
+        Raises
+        ------
+        NotLiveError
+            When the view is closed, or its result has no session or no recipe.
+        """
+        session, origin = self._live(), self._origin
+        if self._closed or origin is None:
+            raise NotLiveError("this view is closed; display the result again")
+        if origin.recipe is None:
+            raise NotLiveError("this result was made from a tensor and has no recipe to run again")
+        asked = copy.copy(origin)
+        known = origin.recipe.arguments
+        asked.recipe = replace(origin.recipe, arguments={**known, **arguments})
+        before, waiting = self.status, self._soon_running("running again")
+        key = session.interventions.key
+        try:
+            result = asked.rerun(session)
+        except BaseException:
+            waiting.cancel()
+            self.status = before
+            raise
+        waiting.cancel()
+        with self._guard:
+            if not self._closed:
+                self._take(result)
+                self._ran, self._stale = key, False
+                self.revision += 1
+                self._publish()
+
     def _find_base(self) -> None:
-        session = self._live()
+        session, origin = self._live(), self._origin
         before, waiting = self.status, self._soon_running("running without interventions")
         try:
-            base = self._origin.rerun(session, interventions="none")
+            base = origin.rerun(session, interventions="none")
         finally:
             waiting.cancel()
             self.status = before
         with self._guard:
-            if not self._closed and self._base is None:
+            if self._origin is origin and self._base is None:
                 self._base = self._origin = base
                 self._publish()
 

@@ -13,6 +13,7 @@ from interp_widgets.results.channels import MEASURES, By, matching, measured, or
 from interp_widgets.results.registry import VIEWS
 from interp_widgets.results.tokens import NORMALISED, TokensResult
 from interp_widgets.views.base import MODES, View, one_of
+from interp_widgets.views.requests import on_worker
 from interp_widgets.views.wire import Array
 
 LAYOUTS = ("text", "bars")
@@ -89,6 +90,9 @@ class TokensView(View, bundle="tokens"):
         theme: str = "auto",
     ) -> None:
         self._cache: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        known = result.recipe.arguments if result.recipe else {}
+        of_head = isinstance(known.get("target"), list)
+        self._logits = {name: None if of_head else known.get(name) for name in ("target", "foil")}
         self._shown = result.channel(self._best(result, by) if channel is None else channel)
         state = {
             "channel": self._shown,
@@ -119,7 +123,29 @@ class TokensView(View, bundle="tokens"):
             "targets": result.targets,
             "note": str(result.meta.get("note") or ""),
             "units": result.units,
+            "asked": self._asked(result),
         }
+
+    def _asked(self, result: TokensResult) -> dict[str, Any] | None:
+        """Say by which units and at which head the result was asked for, where that can change."""
+        known = result.recipe.arguments if result.recipe else {}
+        if result.units is None or "units" not in known:
+            return None
+        head = known.get("target")
+        return {"units": known["units"], "head": head if isinstance(head, list) else None}
+
+    @on_worker
+    def on_explain(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Explain the text by other units, or another target: what the view follows from now on.
+
+        ``units`` as in the method; ``head`` is ``[layer, head]``, or None for the logits.
+        """
+        if not self.is_closed and self._asked(self._origin) is None:
+            raise ValueError("these values are not of words or phrases that could be chosen")
+        head = payload["head"]
+        to = self._logits if head is None else {"target": [int(i) for i in head], "foil": None}
+        self.run_with(units=payload["units"], **to)
+        return {}
 
     def first(self) -> dict[str, Any]:
         """Return the values of the channel in sight."""

@@ -1,4 +1,4 @@
-"""Two prompts side by side in a real JupyterLab: cells are carried over, pointers are followed."""
+"""Views side by side in a real JupyterLab: cells are carried over, pointers and heads followed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ clean = session.prompt(
 other = session.prompt("When Mary and John went to the store, Mary gave a drink to")
 lens, lens_of_other = iw.logit_lens(clean).view(), iw.logit_lens(other).view()
 attention, blame = iw.attention(clean).view(), iw.attribute(clean).view()
+phrases = iw.phrase_importance(clean).view()
 """
-CELLS = (SETUP, "lens", "lens_of_other", "attention", "blame")
-LENS, OTHER, ATTENTION, BLAME = range(4)
+CELLS = (SETUP, "lens", "lens_of_other", "attention", "blame", "phrases")
+LENS, OTHER, ATTENTION, BLAME, PHRASES = range(5)
 SHOTS = os.environ.get("INTERP_WIDGETS_SHOTS")
 """A folder for pictures of the page, for somebody who wants to look."""
 
@@ -39,7 +40,7 @@ def lesson(tmp_path_factory, chromium):
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         lab = Lab(page, address, "lesson.ipynb").open()
         lab.run_all()
-        page.wait_for_function("document.querySelectorAll('.iw-root').length === 4")
+        page.wait_for_function("document.querySelectorAll('.iw-root').length === 5")
         page.wait_for_selector(".iw-strip-token")
         yield lab
         context.close()
@@ -119,6 +120,53 @@ def test_the_pointer_over_a_token_is_followed_by_the_other_views(lesson):
     lesson.page.mouse.move(5, 5)
     lesson.page.wait_for_function("() => !document.querySelector('.iw-att-ylabels .iw-att-on')")
     assert ask(lesson, "session.selection.token") == selected
+
+
+def test_words_are_dragged_into_a_phrase_and_a_clicked_head_becomes_its_target(lesson):
+    mouse, keyboard = lesson.page.mouse, lesson.page.keyboard
+    phrases = view(lesson, PHRASES)
+    tokens = phrases.locator(".iw-strip-token")
+    phrases.scroll_into_view_if_needed()
+
+    def drag(first, last):
+        ends = [tokens.nth(i).bounding_box() for i in (first, last)]
+        (x, y), (to_x, to_y) = [(b["x"] + b["width"] / 2, b["y"] + b["height"] / 2) for b in ends]
+        mouse.move(x, y)
+        mouse.down()
+        mouse.move(to_x, to_y, steps=8)
+
+    drag(4, 2)
+    assert phrases.locator(".iw-strip-marked").count() == 3
+    if SHOTS:
+        phrases.screenshot(path=f"{SHOTS}/marking.png")
+    mouse.up()
+    wait_until(lesson, "[2, 3, 4] in phrases.current.meta['units']")
+    wait_until(lesson, "phrases.current.meta['units'] == phrases.spec['asked']['units']")
+    phrases.locator(".iw-unit").nth(2).wait_for()
+    assert phrases.locator(".iw-unit").count() == 3
+    # By keyboard, from the word that has the focus after a click.
+    tokens.nth(9).click()
+    keyboard.press("Shift+ArrowRight")
+    keyboard.press("Shift+ArrowRight")
+    keyboard.press("Enter")
+    wait_until(lesson, "[9, 10, 11] in phrases.current.meta['units']")
+    wait_until(lesson, "session.selection.token == 9")
+    view(lesson, ATTENTION).locator(".iw-att-head[data-id='14']").click()
+    wait_until(lesson, "(session.selection.layer, session.selection.head) == (3, 2)")
+    phrases.get_by_role("button", name="Relevance to head 3.2").click()
+    wait_until(lesson, "phrases.spec['asked']['head'] == [3, 2]")
+    phrases.get_by_text("What is explained: output of head 3.2").wait_for()
+    assert ask(lesson, "[9, 10, 11] in phrases.current.meta['units']")
+    if SHOTS:
+        tokens.nth(3).hover()
+        phrases.screenshot(path=f"{SHOTS}/head.png")
+    phrases.get_by_role("button", name="Relevance to the logits").click()
+    wait_until(lesson, "phrases.spec['asked']['head'] is None")
+    for wanted in ("== [3, 2]", "is None"):
+        tokens.nth(9).focus()
+        keyboard.press("Control+z")
+        wait_until(lesson, f"phrases.spec['asked']['head'] {wanted}")
+    assert lesson.page.complaints == []
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])

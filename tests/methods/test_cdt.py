@@ -96,10 +96,11 @@ def test_single_precision_is_exact_to_a_thousandth(session):
     assert one.relevant.shape == (15, 1, 61)
 
 
-def by_hand(model, ids, source, mean, rule, edge=(None, None)):
+def by_hand(model, ids, source, mean, rule, edge=(None, None), words=(), seen=None):
     """CD-T on a GPT-2 as the paper's equations have it; returns β and γ of the logits.
 
-    With an ``edge`` (slot, what its writer adds) the source is where the edge ends.
+    With an ``edge`` (slot, what its writer adds) the source is where the edge ends; ``words`` are
+    positions whose embeddings are the source. ``seen`` takes β and γ of each layer's heads.
     """
     layer, head, where = source
     slot, written = edge
@@ -127,7 +128,9 @@ def by_hand(model, ids, source, mean, rule, edge=(None, None)):
     heads = model.config.n_head
     t = len(ids)
     g = model.transformer.wte.weight[ids] + model.transformer.wpe.weight[:t]
-    b = torch.zeros_like(g)
+    own = torch.zeros_like(g)
+    own[list(words)] = 1
+    b, g = g * own, g * (1 - own)
     mask = torch.ones(t, t).tril() == 0
 
     def read(here, b, g):
@@ -154,6 +157,8 @@ def by_hand(model, ids, source, mean, rule, edge=(None, None)):
         gz = whole - bz
         if i == layer and head is not None and slot is None:
             bz[where, head], gz[where, head] = (whole - mean)[where, head], mean[where, head]
+        if seen is not None:
+            seen[i] = bz, gz
         out = linear(bz.reshape(t, -1), gz.reshape(t, -1), block.attn.c_proj)
         b, g = signs(b + out[0], g + out[1])
         up = signs(*linear(*norm(*read(ends and slot == "mlp", b, g), block.ln_2), block.mlp.c_fc))

@@ -13,6 +13,7 @@ from interp_widgets.methods.cdt import Source, decompose
 from interp_widgets.methods.cdt.units import spans
 from interp_widgets.session.session import Session
 from tests.methods.conftest import ANSWER, FOIL, IDS, open_session
+from tests.methods.test_cdt import by_hand, opened
 from tests.views.fakes import look
 
 TEXT = "When Mary and John went to the store, John gave a drink to"
@@ -196,6 +197,49 @@ def test_word_pieces_and_ids_are_words_too():
     assert spans(session.prompt(IDS), "word") == [(i,) for i in range(len(IDS))]
 
 
+@pytest.mark.parametrize("rule", ["frozen", "relative"])
+def test_shares_of_a_head_are_what_the_equations_say(rule):
+    session = opened("gpt2")
+    prompt = session.prompt([5, 9, 23, 7, 11])
+    units = [[0], [1, 3], [4]]
+    layer, head = 2, 1
+    result = iw.phrase_importance(
+        prompt, units=units, target=(layer, head), position=-2, attention=rule
+    )
+    for unit, score, rest in zip(
+        units, result.meta["unit_scores"], result.meta["unit_rest"], strict=True
+    ):
+        seen = {}
+        model = session.model._module
+        with torch.no_grad():
+            by_hand(model, list(prompt.ids), (None, None, None), None, rule, words=unit, seen=seen)
+        relevant, other = (x[3, head].abs().mean() for x in seen[layer])
+        assert score == pytest.approx(float(relevant / (relevant + other)), rel=1e-9)
+        assert score + rest == pytest.approx(1)
+    assert result.meta["unit_scores"][2] == 0  # it comes after what is read
+    assert all(0.01 < score < 0.99 for score in result.meta["unit_scores"][:2])
+    assert result.meta["target"] == "output of head 2.1 at '7' (3)"
+    assert not result.signed
+    again = result.rerun()
+    np.testing.assert_array_equal(again.numpy("values"), result.numpy("values"))
+
+
+def test_a_classifiers_head_is_read_everywhere(classifier):
+    ids, *_ = texts(1, torch.Generator().manual_seed(3))
+    prompt = classifier.prompt(ids[0].tolist())
+    result = iw.phrase_importance(prompt, units=[[2, 5]], target=(1, 3))
+    parts = decompose(
+        classifier,
+        prompt,
+        [Source(0, None, (2, 5), words=True)],
+        attention="frozen",
+        targets=[(1, 3, "z")],
+    ).targets[1, 3, "z"]
+    relevant, rest = (float(x.double().abs().mean()) for x in parts)
+    assert result.meta["unit_scores"] == [pytest.approx(relevant / (relevant + rest), rel=1e-5)]
+    assert result.meta["target"] == "output of head 1.3"
+
+
 def test_levels_interventions_and_bad_input(session):
     prompt = session.prompt(IDS, answer=ANSWER, foil=FOIL)
     first, later = (iw.phrase_importance(prompt, level=i).numpy("values") for i in (0, 2))
@@ -216,6 +260,10 @@ def test_levels_interventions_and_bad_input(session):
         ("is not one of", {"units": "clause"}),
         ("are the same", {"foil": ANSWER}),
         ("no position 7", {"position": 7}),
+        ("no position 7", {"position": 7, "target": (1, 2)}),
+        ("no target", {"target": (9, 0)}),
+        ("has none", {"target": (1, 2), "foil": FOIL}),
+        ("split after head 1.2", {"target": (1, 2), "level": 2}),
     ):
         with pytest.raises(ValueError, match=words):
             iw.phrase_importance(prompt, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from interp_widgets.methods.catalogue import Run, method
 from interp_widgets.methods.cdt.decompose import split
-from interp_widgets.methods.cdt.sources import Source
+from interp_widgets.methods.cdt.relevance import relevance_to_targets
+from interp_widgets.methods.cdt.sources import Rule, Source
 from interp_widgets.methods.cdt.units import spans
 from interp_widgets.methods.target import Target
 from interp_widgets.results.tokens import TokensResult
@@ -35,7 +37,7 @@ def phrase_importance(
     prompt: Prompt,
     *,
     units: Literal["token", "word", "phrase", "sentence"] | Sequence[Sequence[int]] = "word",
-    target: str | int | None = None,
+    target: str | int | tuple[int, int] | None = None,
     foil: str | int | None = None,
     level: int = 0,
     position: int = -1,
@@ -56,14 +58,15 @@ def phrase_importance(
         marks), ``"sentence"``, or lists of positions, such as ``[[2, 3], [7]]``.
     target
         Token or class that is explained. None: the prompt's answer; without one the model's top
-        one.
+        one. (layer, head): that head's output before W_O, of which each unit has a share.
     foil
         Token or class that it is contrasted with. None: the prompt's foil, else the closest
-        competitor, which is the one of the largest logit among the others.
+        competitor, which is the one of the largest logit among the others. A head has none.
     level
         Layer whose input is split: 0, the embeddings; later, words in their context.
     position
-        Where a language model's logits are read; −1, the last position.
+        Where a language model's logits, or the head, are read; −1, the last position. A
+        classifier's head is read at every position.
     attention
         ``"frozen"`` (default, as in the paper's first version, which is about text): patterns are
         those of the whole input; ``"relative"``: the phrase attends by its own queries and keys;
@@ -76,20 +79,23 @@ def phrase_importance(
         phrase's part of the logits, and ``"rest"``, the same of everything else: about what would
         be left without the phrase. Tokens of a unit share its number; tokens in no unit are NaN.
         ``meta`` has ``units`` (lists of positions), ``unit_scores``, ``unit_rest`` and ``score``,
-        the prediction's own, which each pair adds up to.
+        the prediction's own, which each pair adds up to. For a head both are shares of absolute
+        values from 0 to 1 (the paper's "l1"): mean|β| / (mean|β| + mean|γ|) over what the head
+        writes, and the rest to 1.
 
     Raises
     ------
     ValueError
-        For positions out of range or in two units, a level that is no layer, or target and foil
-        that are the same.
+        For positions out of range or in two units, a level that is no layer or after the target
+        head, a foil of a head, or target and foil that are the same.
     CircuitError
-        When the model is of a form that is not known.
+        When there is no such head, or the model is of a form that is not known.
 
     Examples
     --------
     >>> result = iw.phrase_importance(prompt, units="phrase")
     >>> list(zip(result.meta["units"], result.meta["unit_scores"]))
+    >>> iw.phrase_importance(prompt, target=(3, 2))  # what head 3.2 reads
     """
     session = run.session
     groups = spans(prompt, units) if isinstance(units, str) else _given(units, len(prompt))
@@ -97,17 +103,12 @@ def phrase_importance(
         raise ValueError(
             f"there is no layer {level} to split the input of: 0 to {session.anatomy.n_layers - 1}"
         )
-    aim = _aim(run, prompt, target, foil, position)
     sources = [Source(level, None, group, words=True) for group in groups]
-    parts = split(
-        session,
-        prompt,
-        sources,
-        attention=attention,
-        position=position,
-        progress=run.progress,
-    )
-    relevant, rest = aim(parts.relevant), aim(parts.rest)
+    if target is not None and not isinstance(target, str | int):
+        scores = _to_head(run, prompt, sources, target, foil, position, attention)
+    else:
+        scores = _to_logits(run, prompt, sources, target, foil, position, attention)
+    relevant, rest = scores.relevant, scores.rest
     values = relevant.new_full((2, len(prompt)), torch.nan)
     for i, group in enumerate(groups):
         values[0, list(group)], values[1, list(group)] = relevant[i], rest[i]
@@ -115,20 +116,97 @@ def phrase_importance(
         "tokens": list(prompt.tokens),
         "channels": ["relevant", "rest"],
         "channel_name": "Part",
-        "quantity": "share of the logit difference (logits)",
-        "signed": True,
-        "target": aim.label,
+        "quantity": scores.quantity,
+        "signed": scores.signed,
+        "target": scores.target,
         "method": "contextual decomposition",
         "title": f"Importance of {units if isinstance(units, str) else 'phrase'}s",
         "units": [list(group) for group in groups],
         "unit_scores": [float(v) for v in relevant],
         "unit_rest": [float(v) for v in rest],
-        "score": float(aim(parts.total[None])[0]),
+        "score": scores.total,
         "level": level,
     }
     if session.interventions.active:
         meta["note"] = UNSEEN
     return TokensResult({"values": values.float()}, meta)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """The two parts of what is explained ``[unit]``, and what they are."""
+
+    relevant: Tensor
+    rest: Tensor
+    total: float
+    target: str
+    quantity: str
+    signed: bool
+
+
+def _to_logits(
+    run: Run,
+    prompt: Prompt,
+    sources: Sequence[Source],
+    target: str | int | None,
+    foil: str | int | None,
+    position: int,
+    attention: Rule,
+) -> _Scores:
+    """Read the target's logit minus the foil's."""
+    aim = _aim(run, prompt, target, foil, position)
+    parts = split(
+        run.session,
+        prompt,
+        sources,
+        attention=attention,
+        position=position,
+        progress=run.progress,
+    )
+    return _Scores(
+        aim(parts.relevant),
+        aim(parts.rest),
+        float(aim(parts.total[None])[0]),
+        aim.label,
+        "share of the logit difference (logits)",
+        signed=True,
+    )
+
+
+def _to_head(
+    run: Run,
+    prompt: Prompt,
+    sources: Sequence[Source],
+    target: tuple[int, int],
+    foil: str | int | None,
+    position: int,
+    attention: Rule,
+) -> _Scores:
+    """Read shares of a head's output."""
+    layer, head = (int(i) for i in target)
+    name = f"output of head {layer}.{head}"
+    if foil is not None:
+        raise ValueError(f"foil={foil!r} is for logits: the {name} has none")
+    if sources[0].layer > layer:
+        raise ValueError(
+            f"the input of layer {sources[0].layer} is split after head {layer}.{head}"
+        )
+    if not -len(prompt) <= position < len(prompt):
+        raise ValueError(f"there is no position {position} in a prompt of {len(prompt)} tokens")
+    at = None if _logits(run, prompt).ndim == 1 else (position,)
+    shares = relevance_to_targets(
+        run.session,
+        prompt,
+        sources,
+        [Source(layer, head, at)],
+        how="l1",
+        attention=attention,
+        progress=run.progress,
+    )
+    if at is not None:
+        name = f"{name} at {prompt.tokens[position]!r} ({position % len(prompt)})"
+    relevant = torch.from_numpy(shares)
+    return _Scores(relevant, 1 - relevant, 1.0, name, "share of the head's output", signed=False)
 
 
 def _aim(
@@ -141,8 +219,7 @@ def _aim(
     if against is None and target is None:
         against = prompt.foil
     if against is None:
-        site = Site("logits")
-        logits = session.capture(prompt, site, interventions="none")[site]
+        logits = _logits(run, prompt)
         against = _competitor(logits if logits.ndim == 1 else logits[position], answer)
     if against == answer:
         raise ValueError("target and foil are the same: their difference is always zero")
@@ -150,6 +227,12 @@ def _aim(
         repr(session.token_string(i)) if prompt.ids else f"class {i}" for i in (answer, against)
     ]
     return Target("logit_difference", answer, against, -1, f"logit of {names[0]} over {names[1]}")
+
+
+def _logits(run: Run, prompt: Prompt) -> Tensor:
+    """Return ``[position, vocabulary]``, of a classifier ``[class]``."""
+    site = Site("logits")
+    return run.session.capture(prompt, site, interventions="none")[site]
 
 
 def _competitor(logits: Tensor, answer: int) -> int:

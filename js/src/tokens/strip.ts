@@ -3,10 +3,15 @@
 import type { Scale as Colours } from "../core/color.js";
 import { h, num, signed, visible } from "../core/dom.js";
 import { isSpecial, rightToLeft } from "./script.js";
+import { type Span, SpanPicker } from "./span.js";
 
 export interface StripActions {
   hover(token: number | null, x: number, y: number): void;
   pin(token: number): void;
+  /** Tokens are being marked; only where `choosing` is on. */
+  marking?(span: Span): void;
+  /** The marked tokens were let go of. */
+  span?(span: Span): void;
 }
 
 export interface StripLook {
@@ -31,6 +36,7 @@ export class TokenStrip {
   private page = 0;
   private focused = 0;
   private look: StripLook = { wrap: true, spaces: false };
+  private readonly picker: SpanPicker;
 
   constructor(
     private readonly actions: StripActions,
@@ -38,6 +44,9 @@ export class TokenStrip {
     /** A bar under each token, hatched when negative: the value without colour. */
     private readonly bars = false,
   ) {
+    const take = (span: Span) => actions.span?.(span);
+    const mark = (span: Span | null) => this.mark(span);
+    this.picker = new SpanPicker(this.el, (e) => this.at(e), { mark, take }, signal);
     this.el.addEventListener("pointerover", (e) => this.over(e, e.clientX, e.clientY), { signal });
     this.el.addEventListener("pointerleave", () => actions.hover(null, 0, 0), { signal });
     this.el.addEventListener("focusout", () => actions.hover(null, 0, 0), { signal });
@@ -73,6 +82,20 @@ export class TokenStrip {
     if (look.wrap === this.look.wrap && look.spaces === this.look.spaces) return;
     this.look = look;
     this.lay();
+  }
+
+  /** Whether spans of tokens can be marked. */
+  set choosing(on: boolean) {
+    this.picker.on = on;
+    this.el.classList.toggle("iw-strip-choosing", on);
+  }
+
+  private mark(span: Span | null): void {
+    this.items.forEach((el, j) => {
+      const i = this.first + j;
+      el.classList.toggle("iw-strip-marked", span !== null && i >= span[0] && i <= span[1]);
+    });
+    if (span) this.actions.marking?.(span);
   }
 
   /** Marks the tokens that are explained one at a time, and what the explained one has not read. */
@@ -246,7 +269,7 @@ export class TokenStrip {
 
   private over(event: Event, x: number, y: number): void {
     const i = this.at(event);
-    if (i !== null) this.actions.hover(i, x, y);
+    if (i !== null && !this.picker.span) this.actions.hover(i, x, y);
   }
 
   private key(event: KeyboardEvent): void {
@@ -264,9 +287,14 @@ export class TokenStrip {
       End: last,
     };
     const to = moves[event.key];
-    if (to !== undefined) this.rove(Math.min(last, Math.max(first, to)), true);
-    else if (event.key === "Enter" || event.key === " ") this.actions.pin(i);
-    else return;
+    if (to !== undefined) {
+      const next = Math.min(last, Math.max(first, to));
+      if (event.shiftKey && this.picker.on) this.picker.extend(i, next);
+      else this.picker.clear();
+      this.rove(next, true);
+    } else if (event.key === "Enter" || event.key === " ") {
+      if (!this.picker.finish()) this.actions.pin(i);
+    } else if (event.key !== "Escape" || !this.picker.clear()) return;
     event.preventDefault();
     event.stopPropagation();
   }

@@ -9,6 +9,8 @@ import type { NdArray } from "../core/wire.js";
 import { TokenBars } from "../tokens/bars.js";
 import { ChannelBrowser } from "../tokens/browser.js";
 import { addControls, MENU } from "../tokens/controls.js";
+import { Phrases, type Unit } from "../tokens/phrases.js";
+import type { Span } from "../tokens/span.js";
 import { TokenStrip } from "../tokens/strip.js";
 import {
   byMagnitude,
@@ -27,13 +29,6 @@ interface Answer {
   global: [number, number];
 }
 
-/** A word or phrase: its tokens, and the two parts of what is explained. */
-interface Unit {
-  at: number[];
-  score: number;
-  rest: number;
-}
-
 /** So many tokens can be large in full screen. */
 const FEW = 60;
 
@@ -43,6 +38,10 @@ const KEYS = [
   [
     "Enter, Space",
     "select the token in every view; of a text that is explained token by token, explain it",
+  ],
+  [
+    "Shift + arrows",
+    "mark words of a split by phrases; Enter makes them one phrase (also by dragging), Ctrl + Z goes back",
   ],
   ["[ ]", "previous and next channel"],
   ["Tab", "to the list of channels: arrows move, Page up and down turn, Enter shows one"],
@@ -62,6 +61,7 @@ class TokensView {
   private readonly main = h("div", { class: "iw-tokens-main" });
   private readonly legend = h("span", {});
   private readonly sum = h("span", {});
+  private readonly phrases: Phrases;
   private browser: ChannelBrowser | undefined;
   private revision = -1;
 
@@ -78,7 +78,13 @@ class TokensView {
     const actions = {
       hover: (token: number | null, x: number, y: number) => this.hover(token, x, y),
       pin: (token: number) => this.pin(token),
+      marking: (span: Span) => {
+        this.tip.hide();
+        this.phrases.offer(span);
+      },
+      span: view.guard((span: Span) => this.phrases.join(span)),
     };
+    this.phrases = new Phrases(view);
     this.strip = new TokenStrip(actions, view.signal, true);
     this.bars = new TokenBars(actions, view.signal);
   }
@@ -86,6 +92,7 @@ class TokensView {
   start(): void {
     const { view } = this;
     addControls(view, () => this.channel);
+    this.phrases.start();
     const { spec } = view;
     const token = () => this.pinned ?? this.tokens.length - 1;
     if (spec.n_channels > MENU)
@@ -102,6 +109,7 @@ class TokensView {
     view.onVeil(() => this.update());
     view.onHover((value) => strip.point(value?.token ?? null));
     view.onSelection(({ token }, changed) => {
+      this.phrases.show();
       if (changed.has("token") && token !== null) strip.reveal(token);
       this.update();
     });
@@ -137,6 +145,12 @@ class TokensView {
   }
 
   private key(event: KeyboardEvent): void {
+    if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
+      if (!this.phrases.undo()) return;
+      event.preventDefault();
+      event.stopPropagation();
+      return;
+    }
     if ((event.key !== "[" && event.key !== "]") || event.ctrlKey || event.metaKey) return;
     const next = this.channel + (event.key === "]" ? 1 : -1);
     const known = this.view.spec.kept as [number, string][] | undefined;
@@ -173,6 +187,9 @@ class TokensView {
       if (values)
         this.answers.put(JSON.stringify({ mode: "current", channel }), { values, name, global });
       this.strip.setTokens(this.tokens);
+      this.strip.choosing = this.phrases.asked !== null;
+      this.main.toggleAttribute("data-iw-undoes", this.phrases.asked !== null);
+      this.phrases.show();
       view.el.classList.toggle("iw-tokens-few", this.tokens.length <= FEW);
       view.note(view.spec.note ?? "", "warning", undefined, "result");
     }
@@ -198,7 +215,9 @@ class TokensView {
       subject !== null
         ? `What is explained: “${visible(this.tokens[subject] ?? "")}” (${subject}). Click another token to explain that one.`
         : target && `What is explained: ${target}`;
-    const text = explained || (this.browser && answer?.name ? visible(answer.name) : "");
+    const drag = this.phrases.asked ? ". Drag over words to make them one phrase." : "";
+    const text =
+      (explained && explained + drag) || (this.browser && answer?.name ? visible(answer.name) : "");
     this.target.textContent = text;
     this.target.hidden = !text;
   }
@@ -276,11 +295,12 @@ class TokensView {
       .map((i) => this.tokens[i])
       .join("")
       .trim();
+    const text = this.isSigned ? signed : num;
     return [
       ["unit", words.length > 60 ? `${words.slice(0, 59)}…` : words],
-      ["relevant", signed(unit.score)],
-      ["rest", signed(unit.rest)],
-      ["whole", signed(unit.score + unit.rest)],
+      ["relevant", text(unit.score)],
+      ["rest", text(unit.rest)],
+      ["whole", text(unit.score + unit.rest)],
     ];
   }
 
