@@ -197,9 +197,10 @@ class Following:
     def _refresh(self) -> None:
         """Run again on this thread; without interventions the base is what would come."""
         session = self._live()
-        self._stale = False
+        self._stale, key = False, session.interventions.key
         plain = self._base is not None and not session.interventions.active
         self.set_result(self._base if plain else self._origin.rerun(session))
+        self._ran = key
 
     def run_with(self, **arguments: Any) -> None:
         """Run the recipe with other arguments, on this thread; the view follows that from now on.

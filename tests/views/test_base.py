@@ -221,6 +221,21 @@ def test_a_view_that_nobody_looks_at_runs_only_when_somebody_does(session):
     view.close()
 
 
+def test_what_was_run_for_python_in_a_hidden_view_is_not_taken_for_what_it_should_show(session):
+    view = ProbeView(z_result(session))
+    look(view)
+    session.interventions.add(ABLATE)
+    session.step()
+    look(view, away=True)
+    session.interventions.clear()
+    plain = view.current.numpy("values")
+    session.interventions.add(ABLATE)
+    look(view)
+    session.step()
+    assert (view.current.numpy("values") != plain).any()
+    view.close()
+
+
 def opened_under_interventions(session, **state):
     """A view of a result that was made while a head was ablated, and the runs it asked for."""
     session.interventions.add(ABLATE)
