@@ -42,7 +42,7 @@ class Following:
 
     def _start_following(self, result: Result) -> None:
         self._session: LiveSession | None = result.session
-        self._take(result)
+        self._adopt(result)
         self._ran: Any = None
         self._newest: Any = None
         self._stale = False
@@ -51,7 +51,7 @@ class Following:
         self._speaks = False
         self._here = threading.local()
 
-    def _take(self, result: Result) -> None:
+    def _adopt(self, result: Result) -> None:
         self._current: Any = result
         self._origin: Any = result  # its recipe runs again
         self._base: Any = None if self._session is not None and interventions_of(result) else result
@@ -229,7 +229,7 @@ class Following:
         waiting.cancel()
         with self._guard:
             if not self._closed:
-                self._take(result)
+                self._adopt(result)
                 self._ran, self._stale = key, False
                 self.revision += 1
                 self._publish()
