@@ -60,7 +60,6 @@ export function missed(view: View, error: unknown): void {
 /** How values become colours: one scale for all that a view shows. */
 export class Colouring {
   scale: Scale = { low: 0, high: 1, kind: "linear" };
-  readonly table = new Uint8Array(1024);
   bad: Rgb = [128, 128, 128];
   map: Colours;
 
@@ -73,10 +72,6 @@ export class Colouring {
     this.scale = { low: signed ? -top : 0, high: top, kind };
     this.map = signed ? diverging(palette, 1) : sequential(palette, 0, 1);
     this.bad = palette.missing;
-    for (let i = 0; i < 256; i++) {
-      const at = signed ? (i / 255) * 2 - 1 : i / 255;
-      this.table.set([...this.map.rgb(at), 255], i * 4);
-    }
     return `${signed}:${kind}:${top}:${palette.dark}`;
   }
 
@@ -88,7 +83,8 @@ export class Colouring {
     column0: number,
   ) {
     const [rows, columns] = values.shape as [number, number];
-    const { scale, table: colours, bad } = this;
+    const { scale, bad } = this;
+    const colours = this.map.table;
     const data = paint({
       values: values.data,
       rows,

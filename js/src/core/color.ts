@@ -67,6 +67,8 @@ export interface Scale {
   signed: boolean;
   palette: Palette;
   rgb(x: number): Rgb;
+  /** The colours from low to high in 256 steps, four bytes each; then that of what is missing. */
+  table: Uint8Array;
   /** Writes the colours of values as pixels, opaque. */
   fill(values: ArrayLike<number>, pixels: Uint32Array): void;
   css(x: number): string;
@@ -87,15 +89,16 @@ export function diverging(palette: Palette, top: number): Scale {
 
 function make(palette: Palette, stops: readonly Rgb[], low: number, high: number, sign: boolean) {
   const steps = 255;
-  const table = Array.from({ length: steps + 1 }, (_, i) => mix(stops, i / steps));
-  table.push(palette.missing);
-  const words = new Uint32Array(Uint8Array.from(table.flatMap((c) => [...c, 255])).buffer);
+  const colours = Array.from({ length: steps + 1 }, (_, i) => mix(stops, i / steps));
+  colours.push(palette.missing);
+  const table = Uint8Array.from(colours.flatMap((c) => [...c, 255]));
+  const words = new Uint32Array(table.buffer);
   const per = steps / (high - low);
   const place = (x: number) => {
     const at = Math.round((x - low) * per);
     return Number.isNaN(at) ? steps + 1 : Math.min(steps, Math.max(0, at));
   };
-  const rgb = (x: number) => table[place(x)] as Rgb;
+  const rgb = (x: number) => colours[place(x)] as Rgb;
   const fill = (values: ArrayLike<number>, pixels: Uint32Array) => {
     for (let i = 0; i < pixels.length; i++) pixels[i] = words[place(values[i] as number)] as number;
   };
@@ -106,6 +109,7 @@ function make(palette: Palette, stops: readonly Rgb[], low: number, high: number
     signed: sign,
     palette,
     rgb,
+    table,
     fill,
     css: (x) => `rgb(${rgb(x).join(",")})`,
     ink: (x) => (luminance(rgb(x)) < 0.179 ? "#ffffff" : "#000000"),
