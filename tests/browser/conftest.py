@@ -16,6 +16,8 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+ALL_THERE = """() => document.querySelectorAll('.iw-root .iw-title').length >=
+    JSON.parse(document.getElementById('iw-data')?.textContent ?? '{"views": []}').views.length"""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -50,34 +52,46 @@ def chromium(playwright):
     browser.close()
 
 
+@pytest.fixture(scope="session")
+def new_page(chromium):
+    """Open an empty page; ``SLOW=6`` makes its CPU six times slower, so that races come to light."""
+
+    def opened(**options):
+        context = chromium.new_context(**options)
+        page = context.new_page()
+        if rate := os.environ.get("SLOW"):
+            throttle = {"rate": float(rate)}
+            context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", throttle)
+        page.complaints = []
+        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
+        return page
+
+    return opened
+
+
 @pytest.fixture
-def offline(chromium):
+def offline(new_page):
     """Open a file in a page that has no network; console errors and requests fail the test."""
     opened = []
-    complaints: list[str] = []
 
     def open_file(path, **options):
-        context = chromium.new_context(offline=True, **options)
-        opened.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None,
-        )
+        page = new_page(offline=True, **options)
+        opened.append(page)
+        say = page.complaints.append
+        page.on("console", lambda m: m.type == "error" and say(f"console: {m.text}"))
         page.on(
             "request",
-            lambda r: (
-                None
-                if r.url.startswith(("file:", "blob:", "data:"))
-                else complaints.append(f"request: {r.url}")
-            ),
+            lambda r: r.url.startswith(("file:", "blob:", "data:")) or say(f"request: {r.url}"),
         )
+        from tests.browser.waiting import still
+
         page.goto(Path(path).resolve().as_uri())
         page.wait_for_selector(".iw-root canvas, .iw-root .iw-body > *")
+        page.wait_for_function(ALL_THERE)
+        still(page.locator("body"))
         return page
 
     yield open_file
-    for context in opened:
-        context.close()
-    assert complaints == []
+    for page in opened:
+        page.context.close()
+    assert [said for page in opened for said in page.complaints] == []
