@@ -11,7 +11,7 @@ from nbconvert import HTMLExporter
 
 import interp_widgets as iw
 from interp_widgets.results.array import ArrayResult
-from tests.browser.waiting import expect, still, until
+from tests.browser.waiting import expect, repainted, still, until
 from tests.views.fakes import FakeSession, ask, z_result
 from tests.views.test_lens import lens_result
 
@@ -70,11 +70,10 @@ def test_token_text_stays_text(offline, page_file):
 def test_a_click_selects_in_the_other_view_too(offline, page_file):
     page = offline(page_file)
     expect(page.locator(".iw-legend")).to_have_count(2)
-    lens = page.locator("canvas").nth(1)
-    before = lens.screenshot()
-    page.mouse.click(*cell_box(page, 0, 2, 1, 5, 6))
+    place = cell_box(page, 0, 2, 1, 5, 6)
+    with repainted(page.locator("canvas").nth(1)):
+        page.mouse.click(*place)
     expect(page.locator(".iw-readout").first).to_contain_text("position 2 “c”, d_head 1")
-    until(lambda: lens.screenshot() != before)
     page.mouse.move(0, 0)
     page.mouse.click(*cell_box(page, 1, 0, 3, 3, 5))
     ranked = page.locator(".iw-ranked-pane")
@@ -134,9 +133,8 @@ def test_steppers_walk_through_the_saved_slices(offline, page_file):
     expect(page.locator(".iw-legend")).to_have_count(2)
     canvas = page.locator("canvas").first
     for dim in ("layer", "head"):
-        before = canvas.screenshot()
-        page.get_by_role("button", name=f"Next {dim}").first.click()
-        until(lambda: canvas.screenshot() != before)
+        with repainted(canvas):
+            page.get_by_role("button", name=f"Next {dim}").first.click()
     expect(page.locator(".iw-note-error")).to_have_count(0)
 
 
@@ -173,12 +171,11 @@ def test_zoom_and_drag_show_more_of_less(offline, tmp_path):
         page.get_by_role("button", name="Zoom in").click()
     expect(page.locator(".iw-legend")).not_to_contain_text("one dot")
     box = still(page.locator("canvas"))
-    first = page.locator("canvas").screenshot()
-    page.mouse.move(box["x"] + 300, box["y"] + 100)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 200, box["y"] + 60, steps=4)
-    page.mouse.up()
-    until(lambda: page.locator("canvas").screenshot() != first)
+    with repainted(page.locator("canvas")):
+        page.mouse.move(box["x"] + 300, box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 60, steps=4)
+        page.mouse.up()
     page.get_by_role("button", name="Fit").click()
     expect(page.locator(".iw-legend")).to_contain_text("one dot is the largest magnitude")
     expect(page.locator(".iw-note-error")).to_have_count(0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import pytest
 
@@ -48,3 +49,11 @@ def still(locator) -> dict:
     """The box of an element, once it and the insides of all views have been at rest for a moment."""
     locator.scroll_into_view_if_needed()
     return locator.evaluate(STILL)
+
+
+@contextmanager
+def repainted(locator):
+    """Wait, after what is done inside, until the element looks different."""
+    before = locator.screenshot()
+    yield
+    until(lambda: locator.screenshot() != before, f"another picture of {locator}")
