@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from interp_widgets.results.graph import Graph
 from interp_widgets.results.modules import ModulesResult
 from interp_widgets.views.circuit import CircuitView
 from interp_widgets.views.page import to_html
+from tests.browser.waiting import expect, still, until
 
 pytestmark = pytest.mark.browser
 
@@ -45,25 +47,28 @@ def shown(page) -> list[str]:
     return page.eval_on_selector_all("[data-node]", "nodes => nodes.map(n => n.dataset.node)")
 
 
+def middle(page, node: str) -> tuple[float, float]:
+    box = still(page.locator(f"[data-node='{node}'] .iw-node-box"))
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
 def test_a_circuit_opens_and_answers_to_the_pointer(offline, tmp_path):
     to_html(circuit(), tmp_path / "circuit.html")
     page = offline(tmp_path / "circuit.html")
     page.wait_for_selector("[data-node]")
-    assert sorted(shown(page)) == ["a1.h3", "a9.h6", "input", "logits", "m4"]
-    assert page.evaluate(INK) > 1000
-    assert "faithfulness 0.40" in page.inner_text(".iw-size-words")
+    until(lambda: sorted(shown(page)) == ["a1.h3", "a9.h6", "input", "logits", "m4"])
+    until(lambda: page.evaluate(INK) > 1000)
+    expect(page.locator(".iw-size-words")).to_contain_text("faithfulness 0.40")
     page.hover("[data-node='a9.h6']")
-    assert "1 edge in" in page.inner_text(".iw-tooltip")
-    ends = [
-        page.locator(f"[data-node='{n}'] .iw-node-box").bounding_box() for n in ("input", "logits")
-    ]
-    box = page.locator(".iw-stage").bounding_box()
-    x = (ends[0]["x"] + ends[0]["width"] / 2 + ends[1]["x"] + ends[1]["width"] / 2) / 2
+    tip = page.locator(".iw-tooltip")
+    expect(tip).to_contain_text("1 edge in")
+    x = (middle(page, "input")[0] + middle(page, "logits")[0]) / 2
+    box = still(page.locator(".iw-stage"))
     page.mouse.move(x, box["y"] + box["height"] * 0.55)
-    assert "input → logits" in page.inner_text(".iw-tooltip")
-    assert "+1.2" in page.inner_text(".iw-tooltip")
+    expect(tip).to_contain_text("input → logits")
+    expect(tip).to_contain_text("+1.2")
     page.mouse.click(x, box["y"] + box["height"] * 0.55)
-    assert "not attached" in page.inner_text(".iw-note")
+    expect(page.locator(".iw-note")).to_contain_text("not attached")
 
 
 def test_the_slider_reaches_all_edges_of_gpt2_small(offline, tmp_path):
@@ -73,10 +78,10 @@ def test_the_slider_reaches_all_edges_of_gpt2_small(offline, tmp_path):
     slider = page.locator(".iw-size input[type=range]")
     slider.focus()
     page.keyboard.press("PageUp")
-    assert page.input_value(".iw-size input[type=number]") == "325"
+    expect(page.locator(".iw-size input[type=number]")).to_have_value("325")
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelectorAll('[data-node]').length === 158")
-    assert "32,491 edges, 158 components" in page.inner_text(".iw-foot")
+    expect(page.locator("[data-node]")).to_have_count(158)
+    expect(page.locator(".iw-foot")).to_contain_text("32,491 edges, 158 components")
 
 
 def test_a_circuit_is_walked_by_keyboard_alone(offline, tmp_path):
@@ -88,16 +93,13 @@ def test_a_circuit_is_walked_by_keyboard_alone(offline, tmp_path):
     page.keyboard.press("Shift+Tab")  # zoom in
     page.keyboard.press("Shift+Tab")  # the graph's one tab stop
     page.keyboard.press("Home")
-    walked = []
-    for _ in range(4):
+    for node in ("a1.h3", "m4", "a9.h6", "logits"):
         page.keyboard.press("ArrowUp")
-        walked.append(page.evaluate("document.activeElement.dataset.node"))
-    assert walked == ["a1.h3", "m4", "a9.h6", "logits"]
+        expect(page.locator(f"[data-node='{node}']")).to_be_focused()
     page.keyboard.press("e")
-    assert "a" not in page.inner_text(".iw-tooltip strong")[:1]
-    assert "logits" in page.inner_text(".iw-tooltip strong")
+    expect(page.locator(".iw-tooltip strong")).to_have_text(re.compile("^[^a].*logits"))
     page.keyboard.press("Escape")
-    assert page.is_hidden(".iw-tooltip")
+    expect(page.locator(".iw-tooltip")).to_be_hidden()
 
 
 @pytest.mark.parametrize("width", [320, 760])
@@ -122,16 +124,15 @@ def test_dark_edges_are_drawn_in_the_dark_palette(offline, tmp_path):
     view.close()
     page = offline(tmp_path / "circuit.html")
     page.wait_for_selector("[data-node]")
-    brightest = page.evaluate(
-        """() => {
-            const canvas = document.querySelector('.iw-stage canvas');
-            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-            let red = 0;
-            for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) red = Math.max(red, data[i]);
-            return red;
-        }"""
-    )
-    assert brightest > 235  # the light theme's warm line has a red of 196
+    brightest = """() => {
+        const canvas = document.querySelector('.iw-stage canvas');
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        let red = 0;
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200) red = Math.max(red, data[i]);
+        return red;
+    }"""
+    # The light theme's warm line has a red of 196.
+    until(lambda: page.evaluate(brightest) > 235, "lines for a dark ground")
 
 
 def test_concepts_sort_filter_and_change_layer(offline, tmp_path):
@@ -143,13 +144,14 @@ def test_concepts_sort_filter_and_change_layer(offline, tmp_path):
     to_html(result.view(layer=0), tmp_path / "concepts.html")
     page = offline(tmp_path / "concepts.html")
     rows = page.locator("[role=option] .iw-concept-name")
-    assert rows.all_inner_texts()[:3] == [names[1], "dots", "stripes"]
+    for place, name in enumerate((names[1], "dots", "stripes")):
+        expect(rows.nth(place)).to_have_text(name)
     page.focus("[role=option][tabindex='0']")
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.iw-concept-name').textContent === 'stripes'")
+    expect(rows.first).to_have_text("stripes")
     page.fill("input[type=search]", "dot")
-    page.wait_for_function("document.querySelectorAll('[role=option]').length === 1")
-    assert page.locator(".iw-bar rect").count() == 0  # not measured at this layer
+    expect(page.locator("[role=option]")).to_have_count(1)
+    expect(page.locator(".iw-bar rect")).to_have_count(0)  # not measured at this layer
 
 
 def test_a_module_tree_opens_and_closes(offline, tmp_path):
@@ -163,9 +165,9 @@ def test_a_module_tree_opens_and_closes(offline, tmp_path):
     to_html(ModulesResult({}, {"tree": tree, "title": "Modules"}), tmp_path / "modules.html")
     page = offline(tmp_path / "modules.html")
     names = page.locator("[role=treeitem] strong")
-    assert names.all_inner_texts() == ["net", "0", "fc", "1 … 3"]
+    expect(names).to_have_text(["net", "0", "fc", "1 … 3"])
     page.locator("[role=treeitem]").nth(3).click()
-    assert names.all_inner_texts() == ["net", "0", "fc", "1 … 3", "1", "2", "3"]
+    expect(names).to_have_text(["net", "0", "fc", "1 … 3", "1", "2", "3"])
 
 
 def test_nodes_are_grouped_by_a_loop_folded_and_moved_by_the_mouse(offline, tmp_path):
@@ -174,9 +176,8 @@ def test_nodes_are_grouped_by_a_loop_folded_and_moved_by_the_mouse(offline, tmp_
     view.close()
     page = offline(tmp_path / "circuit.html")
     page.wait_for_selector("[data-node]")
-    box = {n: page.locator(f"[data-node='{n}'] .iw-node-box").bounding_box() for n in shown(page)}
-    low, high = box["a1.h3"], box["m4"]
     page.get_by_role("button", name="Select", exact=True).click()
+    low, high = (still(page.locator(f"[data-node='{n}'] .iw-node-box")) for n in ("a1.h3", "m4"))
     left, right = min(low["x"], high["x"]) - 8, max(low["x"], high["x"]) + 70
     path = [
         (left, low["y"] + 30),
@@ -189,25 +190,23 @@ def test_nodes_are_grouped_by_a_loop_folded_and_moved_by_the_mouse(offline, tmp_
     for point in path[1:]:
         page.mouse.move(*point, steps=4)
     page.mouse.up()
-    assert page.inner_text(".iw-arrange").startswith("2 chosen")
+    expect(page.locator(".iw-arrange")).to_contain_text("2 chosen")
     page.get_by_role("button", name="Group…").click()
     page.fill(".iw-arrange input", "early <img src=x>")
     page.keyboard.press("Enter")
     page.wait_for_selector(".iw-hull")
-    assert page.locator(".iw-stage img").count() == 0
+    expect(page.locator(".iw-stage img")).to_have_count(0)
     page.get_by_role("button", name="Select", exact=True).click()
     page.locator(".iw-hull-name").click()
     page.wait_for_selector("[data-node='group:early <img src=x>']")
-    assert "m4" not in shown(page)
-    before = page.locator("[data-node='a9.h6'] .iw-node-box").bounding_box()
-    page.mouse.move(before["x"] + 6, before["y"] + 6)
+    expect(page.locator("[data-node='m4']")).to_have_count(0)
+    x, y = middle(page, "a9.h6")
+    page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(before["x"] + 96, before["y"] + 26, steps=5)
+    page.mouse.move(x + 90, y + 20, steps=5)
     page.mouse.up()
-    page.wait_for_timeout(200)
-    after = page.locator("[data-node='a9.h6'] .iw-node-box").bounding_box()
-    assert after["x"] - before["x"] == pytest.approx(90, abs=3)
-    assert after["y"] - before["y"] == pytest.approx(20, abs=3)
+    moved = pytest.approx((x + 90, y + 20), abs=3)
+    until(lambda: middle(page, "a9.h6") == moved, "moved by the mouse")
 
 
 def test_an_attribution_graph_is_pruned_read_and_shown_as_its_subgraph(offline, tmp_path):
@@ -215,22 +214,20 @@ def test_an_attribution_graph_is_pruned_read_and_shown_as_its_subgraph(offline, 
     to_html(graph, tmp_path / "graph.html")
     page = offline(tmp_path / "graph.html", viewport={"width": 1100, "height": 900})
     page.wait_for_selector("[data-node='15_604_7']")
-    assert page.evaluate(INK) > 500
-    words = page.locator(".iw-node-logit .iw-node-tag").all_text_contents()
-    assert words == ['" Austin" (p=0.620)', '" Houston" (p=0.090)']
+    until(lambda: page.evaluate(INK) > 500)
+    words = page.locator(".iw-node-logit .iw-node-tag")
+    expect(words).to_have_text(['" Austin" (p=0.620)', '" Houston" (p=0.090)'])
     card = page.locator(".iw-card")
-    assert card.locator("h3").inner_text() == "say Austin"
+    expect(card.locator("h3")).to_have_text("say Austin")
     page.get_by_role("button", name="say a capital, +3.50").click()
-    page.wait_for_function("document.querySelector('.iw-card h3').textContent === 'say a capital'")
-    assert "Outputs (3)" in card.inner_text()
+    expect(card.locator("h3")).to_have_text("say a capital")
+    expect(card).to_contain_text("Outputs (3)")
     page.get_by_label("Node influence, number").fill("0.3")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.iw-foot').textContent.includes('; 16 of 27')")
+    expect(page.locator(".iw-foot")).to_contain_text("; 16 of 27")
     page.get_by_text("Pinned", exact=True).click()
-    page.wait_for_function("document.querySelectorAll('[data-node]').length === 7")
-    assert "group:Texas" in shown(page)
-    page.locator("[data-node='group:Texas']").click()
-    page.wait_for_function(
-        "document.querySelector(\"[data-node='group:Texas']\").textContent.includes('things')"
-    )
+    expect(page.locator("[data-node]")).to_have_count(7)
+    texas = page.locator("[data-node='group:Texas']")
+    texas.click()
+    expect(texas).to_contain_text("things")
     assert page.evaluate("document.documentElement.scrollWidth") <= 1100

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import interp_widgets as iw
 from interp_widgets.results.array import ArrayResult
 from interp_widgets.results.dossier import DossierResult
+from tests.browser.waiting import expect, still
 
 pytestmark = pytest.mark.browser
 
@@ -25,17 +28,20 @@ def test_a_reader_narrows_the_map_and_opens_a_cell_by_keyboard(offline, tmp_path
     wanted = {"causal_nature": "interventional", "units": "circuit"}
     found = methods.chosen(wanted)
     page.get_by_text(f"{len(found)} of {len(methods.methods)} methods").wait_for()
-    assert page.get_by_role("listitem").count() == len(found)
+    expect(page.get_by_role("listitem")).to_have_count(len(found))
     page.keyboard.press("/")
     page.keyboard.type("path patching")
-    page.get_by_role("button", name="Path patching").first.focus()
-    page.keyboard.press("Enter")
-    assert page.locator("pre").inner_text() == iw.catalogue.template("path_patching").rstrip()
-    assert page.get_by_role("link", name="arXiv:2304.05969").count() == 1
+    expect(page.get_by_role("listitem")).not_to_have_count(len(found))
+    still(page.locator("body"))
+    page.get_by_role("button", name="Path patching").first.press("Enter")
+    cell = iw.catalogue.template("path_patching").rstrip()
+    expect(page.locator("pre")).to_have_text(cell)
+    assert page.locator("pre").inner_text() == cell  # with its lines
+    expect(page.get_by_role("link", name="arXiv:2304.05969")).to_have_count(1)
     page.get_by_role("searchbox").fill("nothing like this")
     page.get_by_text("No method is all of this.").wait_for()
     page.get_by_role("button", name="Clear").click()
-    assert page.get_by_role("listitem").count() == len(methods.methods)
+    expect(page.get_by_role("listitem")).to_have_count(len(methods.methods))
 
 
 def test_the_threshold_says_what_share_of_each_group_is_above_it(offline, tmp_path):
@@ -48,20 +54,20 @@ def test_the_threshold_says_what_share_of_each_group_is_above_it(offline, tmp_pa
     meta = {"behaviour": "<b>x</b>", "rows": [], "model": {"name": "toy"}}
     DossierResult.of([part], meta).to_html(tmp_path / "dossier.html")
     page = offline(tmp_path / "dossier.html")
-    assert page.get_by_role("heading", name="<b>x</b>").is_visible()
-    assert page.get_by_role("status").first.inner_text().startswith("UNVERIFIED")
-    assert page.get_by_text("Not stated.").count() == 3  # threat, benefits, risks
+    expect(page.get_by_role("heading", name="<b>x</b>")).to_be_visible()
+    expect(page.get_by_role("status").first).to_have_text(re.compile("^UNVERIFIED"))
+    expect(page.get_by_text("Not stated.")).to_have_count(3)  # threat, benefits, risks
     slider = page.get_by_role("slider", name="Threshold")
 
-    def rates():
-        return [page.locator(f"[data-rate={name}]").inner_text() for name in ("tpr", "fpr")]
+    def see_rates(*rates):
+        for name, rate in zip(("tpr", "fpr"), rates, strict=True):
+            expect(page.locator(f"[data-rate={name}]")).to_have_text(rate)
 
-    assert rates() == [f"{100 * (some > 1.0).mean():.1f} %" for some in (high, low)]
+    see_rates(*(f"{100 * (some > 1.0).mean():.1f} %" for some in (high, low)))
     slider.focus()
     page.keyboard.press("Home")
-    assert rates() == ["100.0 %", "100.0 %"]
+    see_rates("100.0 %", "100.0 %")
     page.keyboard.press("End")
-    assert rates() == ["0.0 %", "0.0 %"]
-    line = page.locator("line.threshold").evaluate("e => Number(e.getAttribute('x1'))")
-    assert line == 1000
-    assert "false positives" in slider.get_attribute("aria-valuetext")
+    see_rates("0.0 %", "0.0 %")
+    expect(page.locator("line.threshold")).to_have_attribute("x1", re.compile(r"^1000(\.0*)?$"))
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("false positives"))

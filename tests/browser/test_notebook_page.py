@@ -4,6 +4,7 @@ import nbformat
 import pytest
 
 from interp_widgets.notebook_page import run_notebook, write_page
+from tests.browser.waiting import still
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,7 @@ def test_the_views_of_a_notebook_page_live_where_they_stood(offline, tmp_path):
     tab = offline(write_page(executed, tmp_path / "lesson.html"))
     tab.locator("[data-iw-mount='1'] .iw-heatmap canvas").first.wait_for()
     first, text, second = (
-        tab.locator(selector).bounding_box()["y"]
+        still(tab.locator(selector))["y"] + tab.evaluate("scrollY")
         for selector in ("[data-iw-mount='0']", "section p", "[data-iw-mount='1']")
     )
     assert first < text < second
