@@ -61,6 +61,9 @@ def arrows(
         strongest[edge.target, _port(edge)] = edge
     ways = _ways(ax, order, boxes)
     cover = _cover(ax, [_width(e, top, heads=heads) for e in order], [ways[id(e)] for e in order])
+    tips: dict[str, list[float]] = {}
+    for edge in strongest.values():
+        tips.setdefault(edge.target, []).append(ways[id(edge)][-1][0])
     paths, colours, widths, lines = [], [], [], []
     for edge, covered in zip(order, cover, strict=True):
         port = _port(edge)
@@ -84,13 +87,15 @@ def arrows(
             points = [(end[0], end[1]), (end[0] - half, stop[1]), (end[0] + half, stop[1])]
             ax.add_artist(Polygon(points, facecolor=colour, alpha=alpha, linewidth=0, zorder=1))
             if edge.port and strongest[edge.target, port] is edge:
+                words = edge.port.replace(",", ", ")
+                right = _fits_right(words, end[0] + half + 0.02, tips[edge.target], style)
                 ax.text(
-                    end[0] + half + 0.02,
+                    end[0] + (half + 0.02) * (1 if right else -1),
                     end[1] - 0.075,
-                    edge.port.replace(",", ", "),
+                    words,
                     fontsize=style.small,
                     fontstyle="italic",
-                    ha="left",
+                    ha="left" if right else "right",
                     va="center",
                     color=INK,
                     zorder=4,
@@ -100,6 +105,12 @@ def arrows(
         paths, facecolors="none", edgecolors=colours, linewidths=widths, linestyles=lines, zorder=1
     )
     ax.add_collection(drawn, autolim=False)
+
+
+def _fits_right(words: str, start: float, tips: Sequence[float], style: Style) -> bool:
+    """Whether a label right of its arrow ends before the box's next arrow."""
+    end = start + 0.5 * len(words) * style.small / 72
+    return not any(start < tip < end for tip in tips)
 
 
 def _width(edge: Edge, top: float, *, heads: bool) -> float:

@@ -15,7 +15,6 @@ from interp_widgets.methods.particle.metrics import Judge
 from interp_widgets.methods.particle.paths import PathRuns
 from interp_widgets.methods.particle.train import load
 from interp_widgets.session.session import Session
-from tests.methods import particle_plain
 from tests.methods.particle_models import jets, random_model, tagger
 
 
@@ -266,9 +265,9 @@ def found():
 
 
 def test_few_heads_are_a_circuit_and_random_ones_are_not(found):
-    """5 of 16 heads keep 95 % of the AUC above chance, 0.15 above random sets of as many."""
+    """4 of 16 heads keep 95 % of the AUC above chance, 0.15 above random sets of as many."""
     meta = found.meta
-    assert len(meta["kept"]) <= 5
+    assert len(meta["kept"]) <= 4
     assert meta["share"] >= 0.95
     whole, kept = meta["auc"]["whole"], meta["auc"]["kept"]
     assert (kept[0] - 0.5) / (whole[0] - 0.5) == pytest.approx(meta["share"])
@@ -278,20 +277,6 @@ def test_few_heads_are_a_circuit_and_random_ones_are_not(found):
     assert all(low > 0 for _, low, _ in meta["minimality"].values())  # none can be spared
     added = [step for step in meta["steps"] if step["what"] == "added"]
     assert [step["auc"] for step in added] == sorted(step["auc"] for step in added)
-
-
-def test_four_heads_are_enough_for_a_plain_tagger_of_jets_that_differ_in_width():
-    some, labels = particle_plain.jets(600, seed=7331)
-    scrambled = particle.corrupt(some, "phi_scramble")
-    result = particle.circuit(
-        particle_plain.plain(), some, labels, scrambled, pairs=16, resamples=20
-    )
-    assert len(result.meta["kept"]) <= 4
-    assert result.meta["auc"]["whole"][0] > 0.9
-    assert result.meta["share"] >= 0.95
-    assert result.meta["auc"]["kept"][0] >= np.mean(result.meta["random"]) + 0.15
-    probed = particle.probes(particle_plain.plain(), some, targets=["log e2"], resamples=2)
-    assert probed.numpy("values")[0, 0].max() >= 0.95
 
 
 def test_the_circuit_has_roles_from_source_to_readout(found):

@@ -19,7 +19,7 @@ from interp_widgets.results.graph import Graph
 from interp_widgets.session.session import Session
 
 FLOOR = 0.02
-"""Share of the whole change of the score above which an effect counts for a role or an edge."""
+"""Share of the largest effect of a kept head from which an effect counts for a role or an edge."""
 
 
 @method(
@@ -157,7 +157,8 @@ def circuit(
     random
         Random sets that are compared.
     floor
-        Effects below this share of the score's change count for no role and no edge.
+        Effects below this share of the largest among kept heads count for no role and no edge
+        (2 %: heads that stand in for one another divide what one path carries).
     resamples, seed
         Of intervals, halves and random sets.
 
@@ -215,30 +216,38 @@ def circuit(
 def roles_of(found: Paths, kept: list[Node], floor: float = FLOOR) -> dict[Node, str]:
     """Return the role of each kept head: source, relay, readout, or other.
 
-    A head whose direct effect is the largest, or at least ``floor``, is a readout; one that gets at
-    least ``floor`` from a kept head and sends as much to another is a relay; one that only sends
-    is a source.
+    A head that moves the score straight is a readout; one that gets something from a kept head and
+    sends something to another is a relay; one that only sends is a source. What is below ``floor``
+    of the largest effect of a kept head is nothing.
     """
     share = found.shares(found.effect).sum(-1).abs()
     direct = found.shares(found.direct).abs()
     at = {sender: i for i, sender in enumerate(found.senders)}
-    top = max(float(direct[at[node]]) for node in kept)
+    least = _least(found, kept, floor)
     roles: dict[Node, str] = {}
     for node in kept:
         own = float(direct[at[node]])
         heard = max(float(share[at[other]][node]) for other in kept)
         sent = max(float(share[at[node]][other]) for other in kept)
-        if own >= floor or own == top:
+        if own >= least:
             roles[node] = "readout"
-        elif sent >= floor:
-            roles[node] = "relay" if heard >= floor else "source"
+        elif sent >= least:
+            roles[node] = "relay" if heard >= least else "source"
         else:
             roles[node] = "other"
     return roles
 
 
+def _least(found: Paths, kept: list[Node], floor: float) -> float:
+    """Return the smallest share of the score's change that counts."""
+    rows = [found.senders.index(node) for node in kept]
+    share = found.shares(found.effect[rows]).sum(-1).abs()
+    onto = max(float(share[:, layer, head].max()) for layer, head in kept)
+    return floor * max(onto, float(found.shares(found.direct[rows]).abs().max()))
+
+
 def _graph(heads: Heads, found: Paths, kept: list[Node], floor: float) -> Graph:
-    """Return the graph with path effects as scores; edges of at least ``floor``, or a head's best.
+    """Return the graph with path effects as scores; edges from ``floor`` on, and a head's best.
 
     Every kept head keeps its strongest edge in and its strongest edge out.
     """
@@ -257,7 +266,7 @@ def _graph(heads: Heads, found: Paths, kept: list[Node], floor: float) -> Graph:
         if isinstance(sender, tuple):
             scores[row, -1] = float(direct[i])
     scores *= graph.real_edge_mask
-    chosen = np.abs(scores) >= floor
+    chosen = np.abs(scores) >= _least(found, kept, floor)
     size = np.abs(scores)
     for layer, head in kept:
         row = graph.writer(layer, head)

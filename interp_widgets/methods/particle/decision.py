@@ -87,11 +87,11 @@ def decision(
     directions = []
     for i, (name, x) in enumerate(layers.items()):
         run.progress(i, len(names))
-        spread = np.maximum(x[train].std(0), 1e-9)
+        centre, spread = x[train].mean(0), np.maximum(x[train].std(0), 1e-9)
         fitted = LogisticRegressionCV(
             Cs=[0.01, 0.1, 1.0, 10.0], cv=3, max_iter=500, use_legacy_attributes=False,
             l1_ratios=(0.0,), scoring="neg_log_loss",
-        ).fit(x[train] / spread, y[train])  # fmt: skip
+        ).fit((x[train] - centre) / spread, y[train])  # fmt: skip
         directions.append(fitted.coef_[0] / spread)
         probed = torch.from_numpy(x[test.numpy()] @ directions[-1])
         scores = [probed, _lens(heads, jets[test], name), _exit(heads, jets[test], name)]

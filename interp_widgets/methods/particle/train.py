@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interp_widgets.methods.particle.jets import toy_jets
 from interp_widgets.methods.particle.model import ParticleTransformer
@@ -26,10 +27,26 @@ SIZES: Final[dict[str, Any]] = {
 RATE: Final = 2e-3
 STEPS: Final = 200
 BATCH: Final = 128
+LEFT_OUT: Final = 0.15
+"""Share of heads left out at each step, so that few heads can do without the others."""
 JETS: Final = 0
 """Seed of the training jets; tests draw theirs from other seeds."""
 SEED: Final = 0
 """Of the weights and batches."""
+
+
+def leave_out(heads: int, rate: float) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+    """Return a hook on ``z`` that leaves out heads of a jet at random and scales up the others.
+
+    DropHead, Zhou et al. 2020, arXiv:2004.13342.
+    """
+
+    def hook(_module: nn.Module, _args: Any, z: Tensor) -> Tensor:
+        kept = (torch.rand(len(z), 1, heads, 1) > rate).float()
+        scale = kept / kept.mean(2, keepdim=True).clamp(min=1 / heads)
+        return (z.unflatten(-1, (heads, -1)) * scale).flatten(-2)
+
+    return hook
 
 
 def train(steps: int = STEPS, seed: int = SEED) -> ParticleTransformer:
@@ -37,6 +54,9 @@ def train(steps: int = STEPS, seed: int = SEED) -> ParticleTransformer:
     jets, labels = toy_jets(3000, seed=JETS)
     torch.manual_seed(seed)
     model = ParticleTransformer(**SIZES)
+    hook = leave_out(SIZES["heads"], LEFT_OUT)
+    blocks = (*model.blocks, *model.cls_blocks)
+    hooks = [block.attn.z.register_forward_hook(hook) for block in blocks]
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
     for _ in range(steps):
         batch = torch.randint(len(jets), (BATCH,))
@@ -44,6 +64,8 @@ def train(steps: int = STEPS, seed: int = SEED) -> ParticleTransformer:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+    for handle in hooks:
+        handle.remove()
     return model.eval()
 
 
