@@ -100,10 +100,10 @@ def test_a_hovered_token_colours_what_it_attends_to_or_what_attends_to_it(show):
     token.nth(10).hover()
     weights = result.pattern(layer=1, head=0)
 
+    numbers = "e => Number(e.ariaLabel.split(', ').at(-1).replaceAll('−', '-'))"
+
     def spoken():
-        labels = "\n".join(token.evaluate_all("all => all.map(e => e.ariaLabel)"))
-        numbers = re.findall(r", ([−\d.]+)$", labels, re.MULTILINE)
-        return [float(number.replace("−", "-")) for number in numbers]
+        return token.evaluate_all(f"all => all.map({numbers})")
 
     until(lambda: spoken() == pytest.approx(weights[10].tolist(), abs=0.01), "its own weights")
     page.get_by_text("Who looks at it").click()

@@ -10,6 +10,7 @@ import pytest
 from interp_widgets import demo
 from interp_widgets.views.page import to_html
 from tests.browser.every_view import open_all
+from tests.browser.waiting import expect, repainted, still
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +29,12 @@ SAID = """root => { const skip = '.iw-toolbar, .iw-legend, .iw-foot, option, .iw
     for (const n of e.childNodes) if (n.nodeType === 3 && n.data.trim()) said.push(n.data.trim());
   }
   return said; }"""
-PIXELS = "canvas => canvas.toDataURL()"
+# Keeps every number that a view says from now on, however short a time.
+WATCH = f"""(root, number) => {{ window.leaks = [];
+  const look = () => leaks.push(...({SAID})(root).filter(text => new RegExp(number).test(text)));
+  const all = {{subtree: true, childList: true, attributes: true, characterData: true}};
+  new MutationObserver(look).observe(root, all);
+  look(); }}"""
 NUMBER = re.compile(r"\d\.\d\d|[+−]\d|\d ?%")
 
 
@@ -46,9 +52,7 @@ def pages(tmp_path_factory):
 
 def opened(offline, pages, name, width, scheme="light"):
     page = offline(pages[0] / name, viewport={"width": width, "height": 900}, color_scheme=scheme)
-    titles = "document.querySelectorAll('.iw-root .iw-title').length"
-    page.wait_for_function(f"{titles} === {len(pages[1])}")
-    page.wait_for_timeout(600)
+    expect(page.locator(".iw-root .iw-title")).to_have_count(len(pages[1]))
     return page, {kind: page.locator(".iw-root").nth(i) for kind, i in pages[1].items()}
 
 
@@ -67,66 +71,62 @@ def test_every_view_is_drawn_and_none_is_empty(offline, pages, width, scheme):
     page, views = opened(offline, pages, "all.html", width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for kind, root in views.items():
-        assert root.get_attribute("data-iw-theme") == scheme, kind
+        expect(root).to_have_attribute("data-iw-theme", scheme)
         assert root.bounding_box()["height"] > 150, kind
         assert root.locator(".iw-failure, .iw-note-error").count() == 0, kind
-    assert page.locator(".iw-root:empty").count() == 0
-    assert views["session"].get_by_role("button", name="Cancel").count() == 0
+    expect(page.locator(".iw-root:empty")).to_have_count(0)
+    expect(views["session"].get_by_role("button", name="Cancel")).to_have_count(0)
 
 
 def test_hover_and_selection_travel_between_the_views_until_one_is_unlinked(offline, pages):
-    page, views = opened(offline, pages, "all.html", 1000)
+    _, views = opened(offline, pages, "all.html", 1000)
     attention, tokens, lens = views["attention"], views["tokens"], views["lens"]
-    before = lens.locator("canvas").first.evaluate(PIXELS)
-    attention.locator(".iw-strip-token").nth(4).hover()
-    tokens.locator('[data-i="4"].iw-strip-pointed').wait_for()
-    page.wait_for_timeout(100)
-    assert lens.locator("canvas").first.evaluate(PIXELS) != before
+    pointed = tokens.locator(".iw-strip-pointed")
+    with repainted(lens.locator("canvas").first):
+        attention.locator(".iw-strip-token").nth(4).hover()
+        expect(pointed).to_have_attribute("data-i", "4")
     attention.locator(".iw-title").hover()
-    page.wait_for_function("!document.querySelector('.iw-tokens .iw-strip-pointed')")
+    expect(pointed).to_have_count(0)
     tokens.locator(".iw-strip-token").nth(2).click()
     attention.locator('.iw-strip-token[data-i="2"][aria-selected="true"]').wait_for()
-    assert "position 2 " in lens.inner_text()
+    expect(lens).to_contain_text("position 2 ")
     tokens.get_by_role("button", name="More").click()
     tokens.get_by_text("Unlink selection").click()
     attention.locator(".iw-strip-token").nth(6).click()
-    lens.get_by_text("position 6 ").first.wait_for()
+    expect(lens).to_contain_text("position 6 ")
+    still(tokens)
     assert tokens.locator('[aria-selected="true"]').get_attribute("data-i") == "2"
-    attention.locator(".iw-strip-token").nth(3).hover()
-    page.wait_for_timeout(100)
-    assert tokens.locator(".iw-strip-pointed").count() == 0
-
-
-def numbers(root) -> list[str]:
-    return [text for text in root.evaluate(SAID) if NUMBER.search(text)]
+    with repainted(lens.locator("canvas").first):
+        attention.locator(".iw-strip-token").nth(3).hover()
+    still(tokens)
+    assert pointed.count() == 0
 
 
 def test_what_is_to_be_predicted_cannot_be_read_anywhere(offline, pages):
     page, views = opened(offline, pages, "veiled.html", 1000)
     for kind in WALK:
         root = views[kind]
-        known = set(numbers(root))
-        assert not known, kind
-        root.scroll_into_view_if_needed()
-        box = root.locator(".iw-body").bounding_box()
+        root.evaluate(WATCH, NUMBER.pattern)
+        box = still(root.locator(".iw-body"))
         for row in range(6):
             for column in range(5):
                 x, y = (column + 0.5) / 5 * box["width"], (row + 0.5) / 6 * box["height"]
                 page.mouse.move(box["x"] + x, box["y"] + y)
-                assert set(numbers(root)) <= known, kind
+        still(root)
+        assert page.evaluate("leaks") == [], kind
         root.get_by_role("button", name="Show as table").click()
         root.get_by_text("Hidden until revealed: choose").wait_for()
-        assert root.locator("table:visible").count() == 0, kind
         root.get_by_role("button", name="Save figure").click()
+        still(root)
+        assert root.locator("table:visible").count() == 0, kind
         assert root.get_by_role("dialog", name="Save figure").is_hidden(), kind
-        assert "hidden until revealed" in root.get_attribute("aria-label"), kind
+        expect(root).to_have_attribute("aria-label", re.compile("hidden until revealed"))
     for kind in SILENT:
         views[kind].get_by_role("button", name="More").click()
+        expect(views[kind].get_by_role("menu")).to_be_visible()
         assert views[kind].get_by_text("Predict, then reveal").count() == 0, kind
         page.keyboard.press("Escape")
     tokens = views["tokens"]
     tokens.locator(".iw-strip-token").nth(2).click()
-    page.wait_for_timeout(100)
-    assert tokens.locator(".iw-veiled").count() == 14
-    label = tokens.locator(".iw-strip-token").nth(2).get_attribute("aria-label")
-    assert NUMBER.search(label)
+    expect(tokens.locator(".iw-veiled")).to_have_count(14)
+    expect(tokens.locator(".iw-strip-token").nth(2)).to_have_attribute("aria-label", NUMBER)

@@ -52,8 +52,9 @@ def still(locator) -> dict:
 
 
 @contextmanager
-def repainted(locator):
-    """Wait, after what is done inside, until the element looks different."""
-    before = locator.screenshot()
+def repainted(canvas):
+    """Wait, after what is done inside, until the canvas shows something else."""
+    pixels = "canvas => canvas.toDataURL()"
+    before = canvas.evaluate(pixels)
     yield
-    until(lambda: locator.screenshot() != before, f"another picture of {locator}")
+    until(lambda: canvas.evaluate(pixels) != before, f"another picture in {canvas}")
