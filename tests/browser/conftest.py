@@ -58,6 +58,7 @@ def new_page(chromium):
 
     def opened(**options):
         context = chromium.new_context(**options)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         if rate := os.environ.get("SLOW"):
             throttle = {"rate": float(rate)}

@@ -13,6 +13,8 @@ import pytest
 
 from tests.browser.lab import Lab, serve
 from tests.browser.test_access import AUDIT, AXE
+from tests.browser.test_lab import wait_until
+from tests.browser.waiting import expect, still, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.slow]
 
@@ -32,6 +34,10 @@ FOCUS = """() => { const e = document.activeElement, root = e.closest('.iw-root'
     label: e.closest('[role=grid], [role=dialog], [role=menu], [role=listbox]')?.ariaLabel ?? ''}; }"""
 
 
+def fits(at: dict, wanted: dict) -> bool:
+    return all(str(at[what] or "").startswith(str(value)) for what, value in wanted.items())
+
+
 class Keys:
     """A reader with a keyboard."""
 
@@ -46,6 +52,10 @@ class Keys:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def see(self, **wanted) -> None:
+        """Wait until the focus is where it is wanted; names may go on."""
+        until(lambda: fits(self.at, wanted), f"the focus at {wanted}")
+
     def tab_to(self, *, key: str = "Tab", most: int = 160, **wanted: str) -> dict:
         """Press Tab until the focus is where it is wanted; names and labels may go on."""
         seen = []
@@ -53,7 +63,7 @@ class Keys:
             self.press(key)
             at = self.at
             seen.append(at)
-            if all(str(at[what] or "").startswith(value) for what, value in wanted.items()):
+            if fits(at, wanted):
                 return at
         pytest.fail(
             f"{key} does not reach {wanted}; it went {[(s['view'], s['name'][:20]) for s in seen]}"
@@ -67,25 +77,19 @@ class Keys:
 
 
 @pytest.fixture(scope="module")
-def lesson(tmp_path_factory, chromium):
+def lesson(tmp_path_factory, new_page):
     folder = tmp_path_factory.mktemp("keys")
     shutil.copy(NOTEBOOK, folder)
     with serve(folder) as address:
-        context = chromium.new_context(viewport={"width": 1300, "height": 1000})
-        context.set_default_timeout(30_000)
-        page = context.new_page()
-        page.complaints = []
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page = new_page(viewport={"width": 1300, "height": 1000})
         lab = Lab(page, address, NOTEBOOK.name).open()
         for _ in range(CELLS):
             page.keyboard.press("Shift+Enter")
-        page.wait_for_function(
-            "document.querySelectorAll('.iw-root').length === 3", timeout=120_000
-        )
+        expect(page.locator(".iw-root")).to_have_count(3, timeout=120_000)
         lab.wait_idle()
         page.evaluate(LISTEN)
         yield lab
-        context.close()
+        page.context.close()
 
 
 @pytest.fixture
@@ -98,25 +102,25 @@ def count_cells(lab) -> int:
 
 
 def test_the_heads_are_reached_and_read(lesson, keys):
-    at = keys.tab_to(key="Shift+Tab", view="attention", role="gridcell", name="head")
+    keys.tab_to(key="Shift+Tab", view="attention", role="gridcell", name="head")
     before = count_cells(lesson)
     keys.press("Home", "PageUp", "ArrowDown", "ArrowRight", "ArrowRight")
-    assert keys.at["name"].startswith("head 1.2"), at
+    keys.see(name="head 1.2")
     keys.press("a", "b", "x", "z", "m", "y", "1")  # in the notebook: insert, cut, undo, convert …
-    assert count_cells(lesson) == before
-    assert keys.at["view"] == "attention"
+    keys.see(view="attention")
     keys.press("Enter")
     keys.hear("1.2", "open")
+    assert count_cells(lesson) == before
 
 
 def test_a_head_is_ablated_by_key_and_the_effect_is_spoken(lesson, keys):
     keys.press(" ")
     said = keys.hear("1.2", "ablated", "logit difference")
     assert "→" in said or "to" in said
-    assert lesson.kernel("print(len(session.interventions))") == "1"
+    wait_until(lesson, "len(session.interventions) == 1")
     lens = lesson.page.locator(".iw-lens, .iw-heatmap").first
     lens.get_by_role("radiogroup", name="Show", exact=True).wait_for()
-    assert keys.at["name"].startswith("head 1.2, ablated")
+    keys.see(name="head 1.2, ablated")
 
 
 def test_undo_is_two_tabs_away_and_brings_everything_back(lesson, keys):
@@ -124,8 +128,8 @@ def test_undo_is_two_tabs_away_and_brings_everything_back(lesson, keys):
     keys.press("Enter")
     lens = lesson.page.locator(".iw-lens, .iw-heatmap").first
     lens.get_by_role("radiogroup", name="Show", exact=True).wait_for(state="hidden")
-    assert lesson.kernel("print(len(session.interventions))") == "0"
-    assert keys.at["name"].startswith("Undo")
+    wait_until(lesson, "len(session.interventions) == 0")
+    keys.see(name="Undo")
 
 
 def test_the_table_opens_and_is_scrolled(lesson, keys):
@@ -144,11 +148,11 @@ def test_a_figure_is_saved_from_its_dialog(lesson, keys):
     keys.tab_to(view="attention", name="Save figure")
     keys.press("Enter")
     lesson.page.get_by_role("dialog", name="Save figure").wait_for()
-    lesson.page.wait_for_function("document.activeElement.tagName === 'SELECT'")
+    keys.see(tag="SELECT")
     keys.press("Escape")
-    assert keys.at["name"] == "Save figure"
+    keys.see(name="Save figure", tag="BUTTON")
     keys.press("Enter")
-    lesson.page.wait_for_function("document.activeElement.tagName === 'SELECT'")
+    keys.see(tag="SELECT")
     keys.tab_to(view="attention", label="Save figure", tag="BUTTON")
     with lesson.page.expect_download() as download:
         keys.press("Enter")
@@ -160,34 +164,31 @@ def test_help_opens_with_a_question_mark(lesson, keys):
     keys.tab_to(key="Shift+Tab", view="attention", name="Undo")
     keys.press("?")
     helped = lesson.page.locator(".iw-attention .iw-keys")
-    helped.wait_for()
-    assert "ablate the head" in helped.inner_text()
+    expect(helped).to_contain_text("ablate the head")
     keys.press("?")
-    helped.wait_for(state="hidden")
+    expect(helped).to_be_hidden()
 
 
 def test_escape_leaves_the_picture_then_the_notebook_has_its_keys(lesson, keys):
     keys.tab_to(view="attention", role="gridcell", name="head")
     keys.press("Escape", "Escape")  # the tooltip, then the picture
-    assert keys.at["whole"]
+    keys.see(whole=True)
     index = "window.jupyterapp.shell.currentWidget.content.activeCellIndex"
     before, cells = lesson.page.evaluate(index), count_cells(lesson)
     keys.press("ArrowUp")
-    assert lesson.page.evaluate(index) == before - 1
+    until(lambda: lesson.page.evaluate(index) == before - 1, "the cell above")
     keys.press("b")
-    assert count_cells(lesson) == cells + 1
+    until(lambda: count_cells(lesson) == cells + 1, "a cell more")
     keys.press("d", "d")
-    assert count_cells(lesson) == cells
+    until(lambda: count_cells(lesson) == cells, "no cell more")
 
 
 def test_a_word_of_the_lens_is_read_and_selected(lesson, keys):
     keys.tab_to(key="Shift+Tab", view="lens", role="gridcell")
     keys.press("Control+End")
-    assert "layer" in keys.at["name"] or "block" in keys.at["name"], keys.at
+    keys.see(view="lens", name="layer")
     keys.press("Enter")
-    lesson.page.wait_for_timeout(300)  # the selection leaves with the next frame
-    token = lesson.kernel("print(session.selection.token)")
-    assert token == lesson.kernel("print(len(clean.tokens) - 1)")
+    wait_until(lesson, "session.selection.token == len(clean.tokens) - 1")
     for _ in range(60):  # and Tab comes out of it
         keys.press("Tab")
         if keys.at["view"] != "lens":
@@ -201,6 +202,7 @@ def test_a_word_of_the_lens_is_read_and_selected(lesson, keys):
 def test_axe_finds_nothing_in_the_notebook(lesson, theme):
     lesson.set_theme(f"JupyterLab {theme}")
     lesson.page.locator(f".iw-root[data-iw-theme='{theme.lower()}']").first.wait_for()
+    still(lesson.page.locator(".iw-root").first)
     if not lesson.page.evaluate("'axe' in window"):
         lesson.page.evaluate(AXE.read_text())
     found = lesson.page.evaluate(AUDIT.replace("axe.run(document)", "axe.run('.iw-root')"))

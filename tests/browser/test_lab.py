@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.browser.lab import Lab, serve, write_notebook
 from tests.browser.pictures import same_picture
+from tests.browser.waiting import expect, still, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.slow]
 
@@ -64,18 +65,14 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def lesson(address, chromium):
+def lesson(address, new_page):
     """The notebook, run once; the tests below use it in order, as a user would."""
-    context = chromium.new_context(viewport={"width": 1300, "height": 5000})
-    context.set_default_timeout(30_000)
-    page = context.new_page()
-    page.complaints = []
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page = new_page(viewport={"width": 1300, "height": 5000})
     lab = Lab(page, address, "lesson.ipynb").open()
     lab.run_all()
-    page.wait_for_function("document.querySelectorAll('.iw-root').length === 9", timeout=30_000)
+    expect(page.locator(".iw-root")).to_have_count(9)
     yield lab
-    context.close()
+    page.context.close()
 
 
 def ask(lab, expression):
@@ -89,20 +86,7 @@ def ask(lab, expression):
 
 def wait_until(lab, expression, seconds=30):
     """Wait until an expression in the kernel is true."""
-    end = time.monotonic() + seconds
-    while not ask(lab, f"bool({expression})"):
-        if time.monotonic() > end:
-            pytest.fail(f"not true within {seconds} s: {expression}")
-        time.sleep(0.2)
-
-
-def wait_to_show(locator, count=1, seconds=30):
-    """Wait until exactly ``count`` elements are there to see."""
-    end = time.monotonic() + seconds
-    while sum(found.is_visible() for found in locator.all()) != count:
-        if time.monotonic() > end:
-            pytest.fail(f"not {count} visible within {seconds} s: {locator}")
-        time.sleep(0.1)
+    until(lambda: ask(lab, f"bool({expression})"), expression, seconds)
 
 
 def ablate(view, head="1.2"):
@@ -112,7 +96,8 @@ def ablate(view, head="1.2"):
 
 def comparing(lab):
     """The switches Base | Current | Difference, which views show while something is changed."""
-    return lab.page.locator(".iw-root").get_by_role("radiogroup", name="Show", exact=True)
+    switches = lab.page.locator(".iw-root").get_by_role("radiogroup", name="Show", exact=True)
+    return switches.filter(visible=True)
 
 
 def contrast(element):
@@ -130,14 +115,14 @@ def contrast(element):
 
 def alerts(lab):
     found = lab.page.locator(".iw-root").get_by_role("alert")
-    return [alert.inner_text() for alert in found.all() if alert.is_visible()]
+    return found.filter(visible=True).all_inner_texts()
 
 
 def test_every_view_opens_without_an_error(lesson):
     for cell in (PANEL, ATTENTION, LENS, STREAM, BLAME, AGAIN, *PICTURES.values()):
-        assert lesson.view(cell).locator(".iw-title").inner_text()
-    assert lesson.view(PANEL).get_by_text("None. Click a head").is_visible()
-    assert lesson.view(LENS).get_by_role("grid").count() == 1
+        expect(lesson.view(cell).locator(".iw-title")).not_to_be_empty()
+    expect(lesson.view(PANEL).get_by_text("None. Click a head")).to_be_visible()
+    expect(lesson.view(LENS).get_by_role("grid")).to_have_count(1)
     assert alerts(lesson) == []
     assert lesson.page.complaints == []
 
@@ -152,22 +137,23 @@ def test_two_copies_of_a_view_show_the_same(lesson):
     lesson.view(AGAIN).get_by_role("gridcell", name="head 1.1").click()
     for cell in (ATTENTION, AGAIN):
         lesson.view(cell).get_by_role("button", name="Ablate head 1.1").wait_for()
-    assert ask(lesson, "[attention.state['layer'], attention.state['head']]") == [1, 1]
+    wait_until(lesson, "(attention.state['layer'], attention.state['head']) == (1, 1)")
 
 
 def test_a_head_is_clicked_away_and_every_view_moves(lesson):
     assert ask(lesson, "[v.revision for v in views]") == [0, 0, 0, 0]
     ablate(lesson.view(ATTENTION))
     wait_until(lesson, "all(v.revision == 1 for v in views)")
-    wait_to_show(comparing(lesson), 5)  # the four views and the copy of the first
+    expect(comparing(lesson)).to_have_count(5)  # the four views and the copy of the first
     lesson.view(AGAIN).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
-    assert "1.2" in lesson.view(PANEL).get_by_role("list", name="Interventions").inner_text()
+    changes = lesson.view(PANEL).get_by_role("list", name="Interventions")
+    expect(changes).to_contain_text("1.2")
     for view in ("attention", "lens", "stream", "blame"):
         last = f"{view}.current.recipe.interventions[-1]"
         assert ask(lesson, f"[{last}['layer'], {last}['head']]") == [1, [2]]
     restore = lesson.view(ATTENTION).get_by_role("button", name="Restore head 1.2")
     restore.hover()  # where the mouse is after the click: its name must stay readable
-    assert contrast(restore) >= 4.5
+    until(lambda: contrast(restore) >= 4.5, "a name that can be read")
     later = "pattern(layer=3, head=0)"
     assert ask(lesson, f"float((attention.current.{later} - attention.base.{later}).abs().max())")
 
@@ -175,8 +161,8 @@ def test_a_head_is_clicked_away_and_every_view_moves(lesson):
 def test_undo_in_the_panel_brings_everything_back(lesson):
     lesson.view(PANEL).get_by_role("button", name="Undo").click()
     wait_until(lesson, "all(v.revision == 2 for v in views)")
-    wait_to_show(comparing(lesson), 0)
-    assert ask(lesson, "len(session.interventions)") == 0
+    expect(comparing(lesson)).to_have_count(0)
+    wait_until(lesson, "len(session.interventions) == 0")
     lesson.view(PANEL).get_by_text("None. Click a head").wait_for()
 
 
@@ -195,7 +181,7 @@ while time.monotonic() < end:
     wait_until(lesson, "all(v.revision == 3 for v in views)")
     assert alerts(lesson) == []
     lesson.kernel("session.reset()")
-    wait_to_show(comparing(lesson), 0)
+    expect(comparing(lesson)).to_have_count(0)
 
 
 def test_the_selection_moves_across_cells_and_is_readable_from_python(lesson):
@@ -213,12 +199,11 @@ def test_the_selection_moves_across_cells_and_is_readable_from_python(lesson):
     lesson.view(ATTENTION).get_by_text(f"what “·Mary” ({token}) attends to").wait_for()
 
 
-def picture(lab, name):
-    view = lab.view(PICTURES[name])
-    view.scroll_into_view_if_needed()
-    lab.page.mouse.move(0, 0)
-    lab.page.wait_for_timeout(400)
-    return view.screenshot(animations="disabled")
+def see_picture(view, name):
+    def looks():
+        return same_picture(view.screenshot(animations="disabled"), BASELINES / f"{name}.png")
+
+    until(looks, f"the picture {name}.png")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -227,8 +212,9 @@ def test_views_look_as_they_did(lesson, theme):
     try:
         for name, cell in PICTURES.items():
             lesson.cell(cell).locator(f".iw-root[data-iw-theme='{theme}']").wait_for()
-            taken = picture(lesson, name)
-            assert same_picture(taken, BASELINES / f"{name}-{theme}.png"), name
+            lesson.page.mouse.move(0, 0)
+            still(lesson.view(cell))
+            see_picture(lesson.view(cell), f"{name}-{theme}")
     finally:
         lesson.set_theme("JupyterLab Light")
 
@@ -239,16 +225,13 @@ def test_clearing_an_output_leaves_the_other_copy_alive(lesson):
         ".model.sharedModel.setOutputs([])",
         AGAIN,
     )
-    wait_to_show(lesson.view(AGAIN), 0)
+    expect(lesson.view(AGAIN)).to_have_count(0)
     before = ask(lesson, "attention.revision")
     ablate(lesson.view(ATTENTION))
     wait_until(lesson, f"attention.revision > {before}")
     lesson.view(ATTENTION).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
     spoken = lesson.view(ATTENTION).locator("[aria-live=polite].iw-sr")
-    lesson.page.wait_for_function(
-        "e => /head 1.2 ablated, logit difference .+ to /.test(e.textContent)",
-        arg=spoken.element_handle(),
-    )
+    expect(spoken).to_have_text(re.compile(r"head 1\.2 ablated, logit difference .+ to "))
     assert lesson.page.complaints == []
 
 
@@ -261,7 +244,7 @@ def test_a_view_whose_output_was_cleared_runs_when_it_is_shown_again(lesson):
     )
     wait_until(lesson, "not stream.is_shown")
     lesson.kernel("session.reset(); session.ablate('z', layer=1, head=2)")
-    wait_until(lesson, "lens.changed")
+    wait_until(lesson, "lens.changed and blame.changed")
     assert ask(lesson, "stream.revision") == before
     lesson.page.evaluate(
         "i => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = i; }", STREAM
@@ -284,24 +267,24 @@ def test_a_page_reload_brings_the_living_views_back(lesson):
     lesson.page.wait_for_selector(".jp-Notebook", timeout=60_000)
     lesson.wait_idle()
     lesson.view(ATTENTION).get_by_role("gridcell", name="head 1.2, ablated").wait_for()
-    wait_to_show(lesson.page.locator(".iw-root"), 9)
+    expect(lesson.page.locator(".iw-root").filter(visible=True)).to_have_count(9)
     before = ask(lesson, "lens.revision")
     lesson.view(ATTENTION).get_by_role("button", name="Restore head 1.2").click()
     wait_until(lesson, f"lens.revision > {before} and not len(session.interventions)")
-    wait_to_show(comparing(lesson), 0)
+    expect(comparing(lesson)).to_have_count(0)
     assert alerts(lesson) == []
 
 
 def test_a_closed_view_leaves_the_page_and_the_session_goes_on(lesson):
     lesson.kernel("lens.close()")
-    wait_to_show(lesson.view(LENS), 0)
+    expect(lesson.view(LENS).filter(visible=True)).to_have_count(0)
     before = ask(lesson, "stream.revision")
     ablate(lesson.view(ATTENTION))
     wait_until(lesson, f"stream.revision > {before}")
     assert ask(lesson, "iw.logit_lens(prompt).numpy('ids').ndim") == 3
     assert alerts(lesson) == []
     lesson.kernel("session.reset()")
-    wait_to_show(comparing(lesson), 0)
+    expect(comparing(lesson)).to_have_count(0)
 
 
 def test_after_a_kernel_restart_the_view_stays_readable_and_says_that_the_kernel_is_gone(lesson):
@@ -311,6 +294,7 @@ def test_after_a_kernel_restart_the_view_stays_readable_and_says_that_the_kernel
     )
     view.get_by_text("The kernel is gone").first.wait_for()
     lesson.wait_idle()
-    assert view.get_by_role("gridcell", name="head 2.3").is_visible()
+    expect(view.get_by_role("gridcell", name="head 2.3")).to_be_visible()
     view.get_by_role("button", name="Ablate head").click()
-    assert view.get_by_role("gridcell", name="head 2.3").is_visible()
+    still(view)
+    expect(view.get_by_role("gridcell", name="head 2.3")).to_be_visible()

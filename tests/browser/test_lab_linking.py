@@ -8,6 +8,7 @@ import pytest
 
 from tests.browser.lab import Lab, serve, write_notebook
 from tests.browser.test_lab import ask, wait_until
+from tests.browser.waiting import expect, still
 
 pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.slow]
 
@@ -29,21 +30,17 @@ SHOTS = os.environ.get("INTERP_WIDGETS_SHOTS")
 
 
 @pytest.fixture(scope="module")
-def lesson(tmp_path_factory, chromium):
+def lesson(tmp_path_factory, new_page):
     folder = tmp_path_factory.mktemp("linking")
     write_notebook(folder / "lesson.ipynb", *CELLS)
     with serve(folder) as address:
-        context = chromium.new_context(viewport={"width": 1300, "height": 3600})
-        context.set_default_timeout(60_000)
-        page = context.new_page()
-        page.complaints = []
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page = new_page(viewport={"width": 1300, "height": 3600})
         lab = Lab(page, address, "lesson.ipynb").open()
         lab.run_all()
-        page.wait_for_function("document.querySelectorAll('.iw-root').length === 5")
+        expect(page.locator(".iw-root")).to_have_count(5)
         page.wait_for_selector(".iw-strip-token")
         yield lab
-        context.close()
+        page.context.close()
 
 
 @pytest.fixture
@@ -60,8 +57,7 @@ def view(lab, which):
 def middle(lab, which, row, col):
     """Where a cell of a lens is on the page: row 0 is the embedding, at the bottom."""
     rows, cols = ask(lab, "list(lens.current.arrays['ids'].shape[:2])")
-    view(lab, which).locator(".iw-heatmap-plot").scroll_into_view_if_needed()
-    box = view(lab, which).locator(".iw-heatmap-plot").bounding_box()
+    box = still(view(lab, which).locator(".iw-heatmap-plot"))
     return (
         box["x"] + box["width"] * (col + 0.5) / cols,
         box["y"] + box["height"] * (rows - row - 0.5) / rows,
@@ -70,8 +66,9 @@ def middle(lab, which, row, col):
 
 def test_a_cell_is_dragged_from_one_prompt_into_the_other(lesson, undo):
     mouse = lesson.page.mouse
+    mouse.click(*middle(lesson, LENS, 2, 10))
+    wait_until(lesson, "lens.state.get('cell', [None])[0] == 2")
     start = middle(lesson, LENS, 2, 10)
-    mouse.click(*start)
     mouse.move(*start)
     mouse.down()
     end = middle(lesson, OTHER, 2, 10)
@@ -96,16 +93,16 @@ def test_a_cell_is_dragged_from_one_prompt_into_the_other(lesson, undo):
 def test_a_cell_is_copied_with_c_and_patched_in_with_v(lesson, undo):
     keyboard = lesson.page.keyboard
     lesson.page.mouse.click(*middle(lesson, LENS, 3, 4))
-    keyboard.press("c")
     wait_until(lesson, "lens.state['cell'][0] == 3")
+    keyboard.press("c")
     copied = ask(lesson, "lens.state['cell'][1]")
     lesson.page.mouse.click(*middle(lesson, OTHER, 3, 10))
+    wait_until(lesson, f"lens_of_other.state['cell'][1] > {copied}")
     keyboard.press("v")
     wait_until(lesson, "session.interventions.active")
     (patch,) = ask(lesson, "session.interventions.to_json()")
     patched = ask(lesson, "lens_of_other.state['cell'][1]")
     assert (patch["position"], patch["source_position"]) == ([patched], [copied])
-    assert patched > copied
     assert lesson.page.complaints == []
 
 
@@ -115,10 +112,9 @@ def test_the_pointer_over_a_token_is_followed_by_the_other_views(lesson):
     token.scroll_into_view_if_needed()
     token.hover()
     lit = view(lesson, ATTENTION).locator(".iw-att-ylabels .iw-att-on")
-    lit.first.wait_for()
-    assert lit.first.get_attribute("data-i") == "4"
+    expect(lit.first).to_have_attribute("data-i", "4")
     lesson.page.mouse.move(5, 5)
-    lesson.page.wait_for_function("() => !document.querySelector('.iw-att-ylabels .iw-att-on')")
+    expect(lit).to_have_count(0)
     assert ask(lesson, "session.selection.token") == selected
 
 
@@ -129,23 +125,23 @@ def test_words_are_dragged_into_a_phrase_and_a_clicked_head_becomes_its_target(l
     phrases.scroll_into_view_if_needed()
 
     def drag(first, last):
-        ends = [tokens.nth(i).bounding_box() for i in (first, last)]
+        ends = [still(tokens.nth(i)) for i in (first, last)]
         (x, y), (to_x, to_y) = [(b["x"] + b["width"] / 2, b["y"] + b["height"] / 2) for b in ends]
         mouse.move(x, y)
         mouse.down()
         mouse.move(to_x, to_y, steps=8)
 
     drag(4, 2)
-    assert phrases.locator(".iw-strip-marked").count() == 3
+    expect(phrases.locator(".iw-strip-marked")).to_have_count(3)
     if SHOTS:
         phrases.screenshot(path=f"{SHOTS}/marking.png")
     mouse.up()
     wait_until(lesson, "[2, 3, 4] in phrases.current.meta['units']")
     wait_until(lesson, "phrases.current.meta['units'] == phrases.spec['asked']['units']")
-    phrases.locator(".iw-unit").nth(2).wait_for()
-    assert phrases.locator(".iw-unit").count() == 3
+    expect(phrases.locator(".iw-unit")).to_have_count(3)
     # By keyboard, from the word that has the focus after a click.
     tokens.nth(9).click()
+    expect(tokens.nth(9)).to_be_focused()
     keyboard.press("Shift+ArrowRight")
     keyboard.press("Shift+ArrowRight")
     keyboard.press("Enter")
