@@ -25,6 +25,14 @@ describe("the axes of a scatter", () => {
     expect(flat.y).toEqual([-1, 1]);
   });
 
+  it("of a plane have one scale, around the same middle", () => {
+    const plane = new Axes(POINTS, FRAME, true);
+    const [wide, high] = [plane.px(1) - plane.px(0), plane.py(0) - plane.py(1)];
+    expect(wide).toBeCloseTo(high);
+    expect(plane.y).toEqual(axes.y);
+    expect(plane.px(1)).toBeCloseTo(axes.px(1));
+  });
+
   it("find the point under the pointer, and those inside a lasso", () => {
     expect(nearest(POINTS, axes, { x: axes.px(1) + 4, y: axes.py(5) })).toBe(1);
     expect(nearest(POINTS, axes, { x: axes.px(1) + 40, y: axes.py(5) })).toBeNull();

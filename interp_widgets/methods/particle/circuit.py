@@ -306,8 +306,8 @@ def _meta(
         note += f"; random sets of as many {np.mean(growth.random):.3f} on average"
     return {
         "title": "Circuit of a tagger",
-        "metric": "share of the score's change",
-        "scoring": "Path patching between heads kept by greedy growth",
+        "metric": "logit difference, signal − background",
+        "scoring": "Path patching between heads kept by greedy growth, shares of the score's change",
         "ablation": f"{ablation} ablation of all other heads",
         "n_pairs": len(runs.clean),
         "values": {"clean": float(runs.score.mean()), "corrupted": float(runs.other.mean())},

@@ -208,7 +208,8 @@ export class Cloud {
     const width = Math.min(this.width, 640);
     const height = Math.max(240, Math.min(420, 0.72 * width));
     const frame = { left: 58, top: 8, width: width - 70, height: height - 56 };
-    this.axes = new Axes({ x: this.answer.x.data, y: this.answer.y.data }, frame);
+    const { x, y } = this.answer;
+    this.axes = new Axes({ x: x.data, y: y.data }, frame, this.view.spec.map);
     this.draw();
   }
 

@@ -17,7 +17,7 @@ export interface Spot {
   y: number;
 }
 
-/** Data ↔ pixels; the axes reach a little beyond the finite points. */
+/** Data ↔ pixels; the axes reach a little beyond the finite points. A plane has one scale. */
 export class Axes {
   readonly x: [number, number];
   readonly y: [number, number];
@@ -25,9 +25,15 @@ export class Axes {
   constructor(
     points: Points,
     readonly frame: Frame,
+    plane = false,
   ) {
     this.x = reach(points.x, points.y);
     this.y = reach(points.y, points.x);
+    if (!plane) return;
+    const [across, up] = [this.x[1] - this.x[0], this.y[1] - this.y[0]];
+    const unit = Math.max(across / frame.width, up / frame.height);
+    this.x = widened(this.x, unit * frame.width - across);
+    this.y = widened(this.y, unit * frame.height - up);
   }
 
   px(x: number): number {
@@ -46,6 +52,10 @@ export class Axes {
     const high = Math.min(this.x[1], this.y[1]);
     return high > low ? [low, high] : null;
   }
+}
+
+function widened([low, high]: [number, number], by: number): [number, number] {
+  return [low - by / 2, high + by / 2];
 }
 
 /** The range of one coordinate over the points that have both. */
