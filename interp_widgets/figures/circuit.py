@@ -215,7 +215,7 @@ def _packed(
     ]
     figure, ax = canvas(style, height, legend=legend_height(marks, style))
     by_name = {box.name: box for box in boxes}
-    arrows(ax, edges, by_name, heads=False, style=style)
+    arrows(ax, edges, by_name, heads=False, style=style, left=margin)
     draw_boxes(ax, boxes, style, size, arranged["pins"])
     ports(ax, boxes)
     layers = []

@@ -50,16 +50,25 @@ def canvas(
 
 
 def arrows(
-    ax: Axes, edges: Sequence[Edge], boxes: Mapping[str, Box], *, heads: bool, style: Style
+    ax: Axes,
+    edges: Sequence[Edge],
+    boxes: Mapping[str, Box],
+    *,
+    heads: bool,
+    style: Style,
+    left: float = 0.0,
 ) -> None:
-    """Draw edges, weakest first; with ``heads`` as arrows that name their ports."""
+    """Draw edges, weakest first; with ``heads`` as arrows that name their ports.
+
+    None that is led around boxes passes left of ``left``.
+    """
     top = max((abs(e.score) for e in edges), default=0.0) or 1.0
     strongest: dict[tuple[str, float], Edge] = {}
     order = sorted(edges, key=lambda e: abs(e.score))
     order = [e for e in order if e.source in boxes and e.target in boxes]
     for edge in order:
         strongest[edge.target, _port(edge)] = edge
-    ways = _ways(ax, order, boxes)
+    ways = _ways(ax, order, boxes, left)
     cover = _cover(ax, [_width(e, top, heads=heads) for e in order], [ways[id(e)] for e in order])
     tips: dict[str, list[float]] = {}
     for edge in strongest.values():
@@ -130,9 +139,11 @@ def _cover(ax: Axes, widths: Sequence[float], ways: Sequence[Sequence[Point]]) -
     return ink[::-1].cumsum()[::-1] - ink
 
 
-def _ways(ax: Axes, order: Sequence[Edge], boxes: Mapping[str, Box]) -> dict[int, Sequence[Point]]:
+def _ways(
+    ax: Axes, order: Sequence[Edge], boxes: Mapping[str, Box], left: float
+) -> dict[int, Sequence[Point]]:
     """Return the knots of edges, given weakest first; many are not led around boxes."""
-    left, right = ax.get_xlim()
+    right = ax.get_xlim()[1]
     if len(order) > ROUTED:
         return {id(e): _ends(e, boxes) for e in order}
     router = Router(boxes.values(), left + CLEAR, right - CLEAR)
