@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp_widgets.methods.cdt.decompose import split
 from interp_widgets.methods.cdt.propagate import at_target
-from interp_widgets.methods.cdt.sources import Rule, Slot, Source, target_of
+from interp_widgets.methods.cdt.sources import Rule, Slot, Source, check, target_of
 from interp_widgets.methods.circuits.wiring import CircuitError
 from interp_widgets.session.sites import Site
 
@@ -111,10 +111,16 @@ def relevance_to_targets(
         ``"dot"``: relevant part · deviation of the target from its mean in ``reference``; ``"l1"``:
         the relevant part's share of the absolute sum, 0 to 1.
 
+    Raises
+    ------
+    CircuitError
+        For no target, and for sources and targets that the model or the prompt does not have.
+
     Notes
     -----
     Not yet normalised within layers, see :func:`within_layers`.
     """
+    check(session, prompt, targets, [])
     read = [target_of(target, slot) for target in targets]
     parts = split(
         session,

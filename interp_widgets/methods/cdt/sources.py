@@ -96,7 +96,7 @@ def check(
     """Raise CircuitError for sources and targets that the model does not have."""
     anatomy = session.anatomy
     if not sources:
-        raise CircuitError("give at least one source: a head, an MLP or words")
+        raise CircuitError("give at least one head, MLP or words")
     for source in sources:
         ok = 0 <= source.layer < anatomy.n_layers
         ok = ok and (source.head is None or 0 <= source.head < anatomy.n_heads)
