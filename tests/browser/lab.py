@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import pytest
+
+from tests.browser.waiting import until
 
 RUN_TIMEOUT = 180_000
 
@@ -151,3 +154,17 @@ class Lab:
     def view(self, index: int):
         """The view that cell ``index`` shows."""
         return self.cell(index).locator(".iw-root")
+
+
+def ask(lab, expression):
+    """The value of an expression in the notebook's kernel."""
+    printed = lab.kernel(f"import json; print(json.dumps({expression}))")
+    try:
+        return json.loads(printed)
+    except ValueError:
+        pytest.fail(f"{expression} in the kernel: {printed[-1500:]}")
+
+
+def wait_until(lab, expression, seconds=30):
+    """Wait until an expression in the kernel is true."""
+    until(lambda: ask(lab, f"bool({expression})"), expression, seconds)

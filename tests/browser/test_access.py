@@ -7,22 +7,18 @@ leave out, with the reason, is in docs/access.md.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from interp_widgets.results.registry import VIEWS
+from tests.browser.axe import AUDIT, AXE
 from tests.browser.every_view import write_page
 from tests.browser.waiting import expect, still
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).parents[2] / "js" / "node_modules" / "axe-core" / "axe.min.js"
 NO_TABLE = {"session", "modules"}
 """Views that are lists of elements themselves."""
-
-AUDIT = """async () => (await axe.run(document)).violations.flatMap(rule => rule.nodes.map(
-    node => `${rule.id} (${rule.impact}): ${node.html.slice(0, 160)}`))"""
 
 # Elements that the pointer aims at and whose target is smaller than 24 × 24 CSS pixels.
 SMALL = """() => [...document.querySelectorAll(`.iw-root :is(button, select, summary, textarea,

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.lab import Lab, serve
-from tests.browser.test_access import AUDIT, AXE
-from tests.browser.test_lab import wait_until
+from tests.browser.axe import AUDIT, AXE
+from tests.browser.lab import Lab, serve, wait_until
 from tests.browser.waiting import expect, still, until
 
 pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.slow]

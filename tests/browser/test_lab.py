@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.browser.lab import Lab, serve, write_notebook
+from tests.browser.lab import Lab, ask, serve, wait_until, write_notebook
 from tests.browser.pictures import same_picture
 from tests.browser.waiting import expect, still, until
 
@@ -73,20 +72,6 @@ def lesson(address, new_page):
     expect(page.locator(".iw-root")).to_have_count(9)
     yield lab
     page.context.close()
-
-
-def ask(lab, expression):
-    """The value of an expression in the notebook's kernel."""
-    printed = lab.kernel(f"import json; print(json.dumps({expression}))")
-    try:
-        return json.loads(printed)
-    except ValueError:
-        pytest.fail(f"{expression} in the kernel: {printed[-1500:]}")
-
-
-def wait_until(lab, expression, seconds=30):
-    """Wait until an expression in the kernel is true."""
-    until(lambda: ask(lab, f"bool({expression})"), expression, seconds)
 
 
 def ablate(view, head="1.2"):

@@ -6,8 +6,7 @@ import os
 
 import pytest
 
-from tests.browser.lab import Lab, serve, write_notebook
-from tests.browser.test_lab import ask, wait_until
+from tests.browser.lab import Lab, ask, serve, wait_until, write_notebook
 from tests.browser.waiting import expect, still
 
 pytestmark = [pytest.mark.browser, pytest.mark.lab, pytest.mark.slow]
