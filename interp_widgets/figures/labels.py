@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from interp_widgets.results.array import TOKEN_DIMS, ArrayResult
+
 VISIBLE = {" ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
@@ -35,6 +37,12 @@ def token_labels(tokens: Sequence[str], limit: int = 12) -> list[str]:
         token_label(token, limit) + (f" {i}" if count[token] > 1 else "")
         for i, token in enumerate(tokens)
     ]
+
+
+def names_of(result: ArrayResult, dim: str) -> list[str]:
+    """Labels of a dim, shortened and made visible where they are tokens."""
+    labels = result.labels(dim)
+    return token_labels(labels) if dim in TOKEN_DIMS and dim in result.meta["labels"] else labels
 
 
 def thin(count: int, room: int) -> list[int]:

@@ -69,6 +69,7 @@ def next_tokens(run: Run, prompt: Prompt, *, k: int = 8, position: int = -1) -> 
         "labels": {"next token": [*names, "all others"]},
         "quantity": "probability",
         "signed": False,
+        "draw": "bars",
         "title": "Next token",
     }
     kept = {"logits": logits[ids], "ids": torch.tensor(ids)}

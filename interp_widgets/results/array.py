@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 
 MOST_ROWS = 20_000_000
+MOST_NAMES = 40
+"""Named entries that are a list of bars; more are a line."""
+MOST_DRAWN = 15
+"""Rows that can be told apart as lines or bars."""
+TOKEN_DIMS = {"position", "query", "key"}
+
+Draw = Literal["", "cells", "lines", "bars"]
 
 FIELDS = {
     "layer": "layer",
@@ -42,7 +49,8 @@ class ArrayResult(Result):
     dim; ``meta["quantity"]`` says what is measured and in which unit; ``meta["signed"]`` whether
     zero is the middle of the colour scale. ``arrays["mask"]``, if there, is true where a cell holds
     nothing that counts (padding, a layer that was left out); it has as many dims as the values, of
-    the same size or of size 1, and the values there are NaN.
+    the same size or of size 1, and the values there are NaN. ``meta["draw"]``, if there, is how
+    view and figure draw it first: ``"cells"``, ``"lines"`` or ``"bars"``.
 
     Examples
     --------
@@ -68,6 +76,8 @@ class ArrayResult(Result):
             size = values.shape[dims.index(dim)]
             if len(names) != size:
                 raise ValueError(f"{len(names)} labels for dim {dim!r} of size {size}")
+        if self.meta.get("draw", "") not in get_args(Draw):
+            raise ValueError(f"draw is cells, lines or bars, not {self.meta['draw']!r}")
         self.meta["dims"] = list(dims)
         self._range: Range | None = None
         self._ends: list[tuple[str, float, int | None]] | None = None
@@ -127,6 +137,24 @@ class ArrayResult(Result):
         """Names of a dim's entries; indices where none were given."""
         names = self.meta["labels"].get(dim)
         return list(names) if names is not None else [str(i) for i in range(self.sizes[dim])]
+
+    def named(self, dim: str) -> bool:
+        """Whether a dim's entries are a few names: neither numbers nor the tokens of a prompt."""
+        if dim not in self.meta["labels"] or dim in TOKEN_DIMS or self.sizes[dim] > MOST_NAMES:
+            return False
+        return not all(map(_number, self.labels(dim)))
+
+    def drawing(self, rows: str | None, cols: str | None, wanted: Draw = "") -> Draw:
+        """Return how two dims are drawn: as wanted, else as the result says, else as suits them.
+
+        One row of names suits bars, one row of numbers lines, everything else cells; more than 15
+        rows are cells anyhow, and so is a number.
+        """
+        if not cols or (rows and self.sizes[rows] > MOST_DRAWN):
+            return "cells"
+        suits: Draw = "cells" if rows else "bars" if self.named(cols) else "lines"
+        own: Draw = self.meta.get("draw", "")
+        return wanted or own or suits
 
     def index(self, at: Mapping[str, int | slice]) -> tuple[int | slice, ...]:
         """Translate ``{"layer": 3}`` into an index for the array.
@@ -301,6 +329,13 @@ class ArrayResult(Result):
             return 0
         own = sum(int(chunk.sum()) for chunk in chunks(tensor_of(mask)))
         return own * math.prod(self.sizes.values()) // max(1, math.prod(mask.shape))
+
+
+def _number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _truth(nested: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 
-from interp_widgets.results.array import FIELDS, ArrayResult
+from interp_widgets.results.array import FIELDS, ArrayResult, Draw
 from interp_widgets.results.base import to_numpy
 from interp_widgets.results.planes import Pool, Range, Reduction, plane
 from interp_widgets.results.registry import VIEWS
@@ -29,7 +29,7 @@ REDUCTIONS = ("", *get_args(Reduction))
 
 @VIEWS.register("array")
 class HeatmapView(PlaneView, bundle="heatmap"):
-    """Heatmap of any two dims of an array, with steppers for the others.
+    """Any two dims of an array as cells, lines or bars, with steppers for the others.
 
     Parameters
     ----------
@@ -43,9 +43,14 @@ class HeatmapView(PlaneView, bundle="heatmap"):
     pool
         What one pixel of an overview shows of many cells: the largest magnitude (``"max"``,
         default) or the mean.
+    draw
+        ``"cells"``, ``"lines"`` (one for each row over the columns, with the intervals that stand
+        beside it) or ``"bars"``. By default what the result is made for, else what suits it: bars
+        for one row of at most 40 names, lines for one row of numbers, cells otherwise. More than
+        15 rows are cells.
     bars
-        What is drawn of each row and column at the edges: ``""`` (default) nothing, ``"mean"``,
-        ``"max"``, ``"min"`` or ``"norm"`` (Euclidean).
+        With cells: what is drawn of each row and column at the edges: ``""`` (default) nothing,
+        ``"mean"``, ``"max"``, ``"min"`` or ``"norm"`` (Euclidean).
     outline
         Cells to frame, as tuples of indices in the order of the dims, or truth values in the shape
         of the array (:meth:`ArrayResult.places`).
@@ -78,6 +83,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         cols: str | None = None,
         scale: Scale = "slice",
         pool: Pool = "max",
+        draw: Draw = "",
         bars: Literal["", "mean", "max", "min", "norm"] = "",
         outline: Any = (),
         theme: str = "auto",
@@ -86,7 +92,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         unknown = set(at) - set(result.dims)
         if unknown:
             raise TypeError(
-                f"unknown {', '.join(sorted(unknown))}: give rows, cols, scale, pool, bars, "
+                f"unknown {', '.join(sorted(unknown))}: give rows, cols, scale, pool, draw, bars, "
                 f"outline, theme or a dim ({', '.join(result.dims)})"
             )
         rows, cols = axes_of(result.dims, rows, cols)
@@ -103,6 +109,7 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             "at": start,
             "scale": one_of("scale", scale, get_args(Scale)),
             "pool": one_of("pool", pool, get_args(Pool)),
+            "draw": one_of("draw", draw, get_args(Draw)),
             "bars": one_of("bars", bars, REDUCTIONS),
             "outline": _few(result.places(outline, rows, cols)),
             "brush": None,
@@ -130,6 +137,8 @@ class HeatmapView(PlaneView, bundle="heatmap"):
             "selects": {dim: FIELDS[dim] for dim in result.dims if dim in FIELDS},
             "targets": self._targets(),
             "note": str(result.meta.get("note", "")),
+            "draw": result.meta.get("draw", ""),
+            "names": [dim for dim in result.dims if result.named(dim)],
             "flip": False,
         }
 
@@ -286,12 +295,15 @@ class HeatmapView(PlaneView, bundle="heatmap"):
         return ArrayResult(changed, meta, result.recipe)
 
     def figure_options(self) -> dict[str, Any]:
-        """Return the dims, slice, zoom, scale, bars and outlines that are shown."""
+        """Return the dims, slice, zoom, scale, drawing, bars and outlines that are shown."""
         state = {**self._start, **self.state}
         window = state["window"]
+        rows, cols = state["rows"] or None, state["cols"] or None
+        result: ArrayResult = self.current
         return {
-            "rows": state["rows"] or None,
-            "cols": state["cols"] or None,
+            "rows": rows,
+            "cols": cols,
+            "draw": result.drawing(rows, cols, state["draw"]),
             "at": state["at"],
             "window": (tuple(window["row"]), tuple(window["col"])) if window else None,
             "outline": state["outline"],

@@ -171,9 +171,7 @@ def test_scores_and_their_curve():
 
 
 def test_families_are_lines_with_bands(probed):
-    figure = probed.figure(
-        rows="observable", cols="layer", lines=True, groups=particle.FAMILIES, venue="neurips"
-    )
+    figure = probed.figure(groups=particle.FAMILIES, venue="neurips")
     legend = figure.mpl.axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == [
         "energy correlators (9)",
@@ -185,7 +183,7 @@ def test_families_are_lines_with_bands(probed):
     assert np.allclose(drawn, values[at].mean(0))
     assert "bands: their range" in figure.caption
     with pytest.raises(ValueError, match="cannot be told apart"):
-        probed.figure(rows="observable", cols="layer", lines=True)
+        probed.figure(draw="lines")
 
 
 def test_the_view_of_a_jet_gets_lines_and_sizes_and_survives_saving(tmp_path):

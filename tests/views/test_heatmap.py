@@ -384,3 +384,83 @@ def test_unusual_arrays_open_draw_and_export(values):
     assert "odd" in view.current.text()
     assert "odd" in view.to_html()
     view.close()
+
+
+def drawn(view):
+    """Return what the view's figure draws and its legend."""
+    ax = view.figure().mpl.axes[0]
+    legend = ax.get_legend()
+    return ax, [text.get_text() for text in legend.get_texts()] if legend else []
+
+
+def test_one_row_opens_as_bars_of_names_or_as_a_line_and_the_figure_follows():
+    names = [" Mary", " John", "<script>", "all others"]
+    words = array(np.array([0.7, 0.2, np.nan, -0.1]), "next token", labels={"next token": names})
+    view = HeatmapView(words)
+    assert view.spec["names"] == ["next token"]
+    assert view.figure_options()["draw"] == "bars"
+    ax, _ = drawn(view)
+    assert [t.get_text() for t in ax.get_yticklabels()] == [
+        "Mary",
+        "John",
+        "<script>",
+        "all others",
+    ]
+    view.state = {**view.state, "draw": "lines"}
+    ax, _ = drawn(view)
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), words.numpy("values"))
+    view.state = {**view.state, "draw": "cells"}
+    assert drawn(view)[0].get_xlabel() == "next token"
+    view.close()
+    for result in (array(np.arange(50.0), "step"), array(np.arange(3.0), "position")):
+        view = HeatmapView(result)
+        assert view.figure_options()["draw"] == "lines"
+        view.close()
+    numbered = array(np.arange(3.0), "layer", labels={"layer": ["4", "5", "6"]})
+    assert not numbered.named("layer")
+
+
+def test_lines_have_the_intervals_beside_them_and_the_zoom_of_the_view():
+    values = np.random.default_rng(0).random((3, 2, 6)).astype("f4")
+    labels = {"quantity": ["AUC", "AUC, low", "AUC, high"], "reading": ["probe", "lens"]}
+    result = array(values, "quantity", "reading", "layer", labels=labels)
+    result.meta["draw"] = "lines"
+    view = HeatmapView(result)
+    assert (view.spec["draw"], view.state["draw"]) == ("lines", "")
+    view.state = {**view.state, "window": {"row": [0, 2], "col": [1, 4]}}
+    figure = view.figure()
+    ax = figure.mpl.axes[0]
+    assert drawn(view)[1] == ["probe", "lens"]
+    np.testing.assert_allclose(ax.get_lines()[1].get_ydata(), values[0, 1, 1:4])
+    assert len(ax.collections) == 2
+    assert "95 % intervals" in figure.caption
+    assert "layer 1 to 3 of 6" in figure.caption
+    view.state = {**view.state, "at": {"quantity": 1}}
+    assert not drawn(view)[0].collections
+    view.close()
+
+
+def test_histograms_of_two_kinds_are_bars_over_one_another():
+    shares = np.array([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]], dtype="f4")
+    labels = {"kind": ["background", "signal"], "score": ["-1.0", "0.0", "1.0"]}
+    view = HeatmapView(array(shares, "kind", "score", labels=labels), draw="bars")
+    ax, names = drawn(view)
+    assert names == ["background", "signal"]
+    np.testing.assert_allclose(ax.patches[2].get_data().values, shares[1])
+    view.state = {**view.state, "rows": "score", "cols": "kind"}
+    assert len(drawn(view)[0].patches) == 6
+    view.close()
+
+
+def test_more_rows_than_can_be_told_apart_are_cells():
+    many = array(np.zeros((16, 3)), "head", "layer")
+    many.meta["draw"] = "lines"
+    view = HeatmapView(many, draw="bars")
+    assert view.figure_options()["draw"] == "cells"
+    view.close()
+    with pytest.raises(ValueError, match="16 lines cannot be told apart"):
+        many.figure(draw="lines")
+    with pytest.raises(ValueError, match="draw is one of , cells, lines, bars, not 'pie'"):
+        HeatmapView(many, draw="pie")
+    with pytest.raises(ValueError, match="draw is cells, lines or bars, not 'pie'"):
+        many.figure(draw="pie")

@@ -99,6 +99,7 @@ def development(
             "labels": {"quantity": list(QUANTITIES), "step": steps},
             "quantity": "accuracy, change of it, share of the decision",
             "signed": False,
+            "draw": "lines",
             "title": f"Development: {claim.statement}",
         },
     )

@@ -219,6 +219,7 @@ def monitor(
             },
             "quantity": "share of inputs",
             "signed": False,
+            "draw": "lines",
             "title": "Monitoring detector",
             "detector": {
                 "site": site,

@@ -103,6 +103,7 @@ def emergence(
             "labels": {"quantity": list(QUANTITIES), "checkpoint": [str(x) for x in at]},
             "quantity": "nats per token, or score of the best head",
             "signed": False,
+            "draw": "lines",
             "title": "Emergence",
             "changes": changes,
             "findings": found,

@@ -125,6 +125,7 @@ def linear_representation(
         "labels": {"quantity": list(QUANTITIES), "layer": names},
         "quantity": "cosine",
         "signed": True,
+        "draw": "lines",
         "title": "Linear representation",
         "strengths": list(strengths),
         "findings": found,

@@ -141,6 +141,7 @@ def internal_state(
             "labels": {"quantity": list(ROWS), "layer": place.labels},
             "quantity": "share of held-out prompts",
             "signed": False,
+            "draw": "lines",
             "title": "Internal state",
             "states": kinds,
             "findings": found,

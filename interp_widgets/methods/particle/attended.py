@@ -153,6 +153,7 @@ def spectrum(
         },
         "quantity": "share of jets",
         "signed": False,
+        "draw": "bars",
         "site": "",
         "title": "Scores of signal and background",
         "note": f"AUC {drawn[0]:.3f} ({low:.3f} to {high:.3f}), {len(jets):,} jets",

@@ -109,6 +109,7 @@ def decision(
         },
         "quantity": "AUC",
         "signed": False,
+        "draw": "lines",
         "site": "",
         "angles": angles,
         "title": "When the tagger decides",

@@ -122,6 +122,7 @@ def probes(
         "labels": labels,
         "quantity": "R² of a ridge probe on held-out jets",
         "signed": False,
+        "draw": "lines",
         "site": "",
         "title": "Observables in the residual stream",
         "note": f"fitted on {int(train.sum()):,} jets, tested on {len(test):,}",

@@ -161,6 +161,7 @@ def clamp_curve(
             "labels": {"neuron": names, "clamp": [f"{v:g}" for v in values]},
             "quantity": f"probability of {text!r}",
             "title": f"{names[0]} clamped" + (", in sd of its activation" if scale == "sd" else ""),
+            "draw": "lines",
             "signed": False,
             "base": float(found[0]),
             "sd": sd,

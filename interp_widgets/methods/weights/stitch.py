@@ -148,5 +148,6 @@ def stitch(
             "quantity": "share of prompts",
             "title": f"first layers of {other.name}, last of {session.name}",
             "signed": False,
+            "draw": "lines",
         },
     )

@@ -184,6 +184,7 @@ def _curves(values: Tensor, dim: str, names: list[str], quantity: str, title: st
         "labels": {dim: names, "layer": layers},
         "quantity": quantity,
         "title": title,
+        "draw": "lines",
         "signed": False,
     }
     return ArrayResult({"values": values}, meta)

@@ -1,4 +1,5 @@
 // Round numbers along an axis.
+import { num } from "./dom.js";
 
 /** Multiples of 1, 2 or 5 times a power of ten between two ends, at most about `about` steps. */
 export function ticks(low: number, high: number, about = 5): number[] {
@@ -12,4 +13,11 @@ export function ticks(low: number, high: number, about = 5): number[] {
     found.push(Number((i * step).toPrecision(12)) || 0);
   }
   return found;
+}
+
+/** A tick's number without the zeros that say nothing. */
+export function tickText(value: number): string {
+  return num(Math.abs(value) < 1e-12 ? 0 : Number(value.toPrecision(6)))
+    .replace(/(\.\d*?)0+(e|$)/, "$1$2")
+    .replace(/\.(e|$)/, "$1");
 }

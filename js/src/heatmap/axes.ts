@@ -12,6 +12,8 @@ export interface Gutter {
   left: number;
   bottom: number;
   slanted: boolean;
+  /** Pixels between two labels of columns that are thinned out; 0 where each is cut to its column. */
+  gap: number;
   /** Room for marginal bars. */
   top: number;
   right: number;
@@ -45,7 +47,7 @@ export function gutterFor(
   const bottom = slanted
     ? Math.min(8 * text, Math.ceil(longest(cols)) + 10)
     : Math.round(1.5 * text + 1);
-  return { left: Math.max(left, 24), bottom, slanted, top: 0, right: 0 };
+  return { left: Math.max(left, 24), bottom, slanted, gap: 0, top: 0, right: 0 };
 }
 
 export interface Highlights {
@@ -84,13 +86,10 @@ export function paintLabels(
       );
     }
   }
-  const words = wordy(cols.labels);
+  const words = wordy(cols.labels) && !gutter.gap;
   const last = 0.64 * camera.text * nameOf(cols, camera.cols - 1).length + 8;
-  const widest = gutter.slanted
-    ? camera.text + 2
-    : words
-      ? Math.min(camera.cw, 40)
-      : Math.max(20, last);
+  const least = words ? Math.min(camera.cw, 40) : Math.max(20, last);
+  const widest = gutter.gap || (gutter.slanted ? camera.text + 2 : least);
   for (const col of thinned(visible.cols, camera.cw, widest, selected.col)) {
     const box = camera.box(0, col);
     const x = box.x + box.width / 2;

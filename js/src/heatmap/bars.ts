@@ -39,7 +39,7 @@ export class Bars {
   }
 
   get on(): boolean {
-    return this.how !== "" && !this.view.veil.covers;
+    return this.how !== "" && !this.view.veil.covers && this.slice().drawn === "cells";
   }
 
   /** Asks again when the slice, the mode or the reduction is another one. */

@@ -5,7 +5,7 @@ import { legend, type Scale, sequential } from "../core/color.js";
 import { h, plural } from "../core/dom.js";
 import { Grid } from "../core/grid.js";
 import type { HoverValue } from "../core/hover.js";
-import { NOTHING, type SelectionValue } from "../core/selection.js";
+import type { SelectionValue } from "../core/selection.js";
 import { Tooltip } from "../core/tooltip.js";
 import type { View } from "../core/view.js";
 import { Ablation } from "./ablation.js";
@@ -14,13 +14,15 @@ import { Bars, EDGE } from "./bars.js";
 import { Brushing } from "./brushing.js";
 import { Camera, type TileRef } from "./camera.js";
 import type { CellKind, Cells } from "./cells.js";
+import type { Chart } from "./chart.js";
 import { Data, type RangeInfo } from "./data.js";
-import { paintFrame } from "./frame.js";
-import { Marked, paintMarked } from "./marked.js";
+import { Marked } from "./marked.js";
 import { type HeatmapSpec, type HeatmapState, Slice } from "./model.js";
 import { type Cell, listenToPointer } from "./pointer.js";
 import { legendMarks, scaleOf } from "./scaling.js";
+import { paintScene } from "./scene.js";
 import { sizesFor } from "./sizes.js";
+import { Stepping } from "./stepping.js";
 import { Toolbar } from "./toolbar.js";
 import { Words } from "./words.js";
 import { Zoomed } from "./zoomed.js";
@@ -46,17 +48,20 @@ export class Board {
   readonly words: Words;
   readonly kind: CellKind;
   readonly bars: Bars;
+  private readonly stepping: Stepping;
   private readonly brushing: Brushing;
   private readonly zoomed: Zoomed;
-  private camera = new Camera();
-  private gutter: Gutter = { left: 40, bottom: 18, slanted: false, top: 0, right: 0 };
+  camera = new Camera();
+  gutter: Gutter = { left: 40, bottom: 18, slanted: false, gap: 0, top: 0, right: 0 };
   refs: readonly TileRef[] = [];
   private complete: readonly TileRef[] = [];
-  private hovered: HoverValue | null = null;
+  under: readonly TileRef[] | undefined;
+  hovered: HoverValue | null = null;
+  pointed: Cell | null = null;
   private anchor: Cell | null = null;
   private width = 0;
   range: RangeInfo | undefined;
-  private scale: Scale;
+  scale: Scale;
   private scheduled = false;
   private pointing = false;
   private key = "";
@@ -76,6 +81,11 @@ export class Board {
     );
     this.marked = new Marked(view, () => this.slice);
     this.words = new Words(this);
+    this.stepping = new Stepping(
+      view,
+      () => this.slice,
+      (patch) => this.set(patch),
+    );
     this.kind = cells(this);
     this.bars = new Bars(
       view,
@@ -92,7 +102,7 @@ export class Board {
       rows: 1,
       cols: 1,
       cell: here((r, c) => this.words.describe(r, c)),
-      place: (r, c) => this.camera.box(r, c),
+      place: (r, c) => this.places.box(r, c),
       move: (r, c) => this.moved(r, c),
       open: here((r, c) => this.open(r, c)),
       toggle: here((r, c) => this.ablation.toggle(r, c)),
@@ -110,7 +120,7 @@ export class Board {
     );
     this.toolbar = new Toolbar(view, {
       set: (patch) => this.set(patch),
-      step: (dim, index) => this.step(dim, index),
+      step: (dim, index) => this.stepping.step(dim, index),
       zoom: (factor) => this.zoom(factor),
       fit: () => this.fit(),
       kind: () => this.kind.controls?.(),
@@ -123,7 +133,7 @@ export class Board {
     this.listen();
     this.revised();
     view.onSelection((_value, changed) => {
-      this.follow(changed);
+      this.stepping.follow(changed);
       this.draw();
     });
   }
@@ -134,19 +144,33 @@ export class Board {
   }
 
   /** The data row of a display row, and the other way round. */
-  private row(row: number): number {
+  row(row: number): number {
     return this.slice.spec.flip ? this.slice.nRows - 1 - row : row;
   }
 
   /** Where a data cell is, in CSS pixels inside the plot. */
   box(row: number, col: number) {
-    return this.camera.box(this.row(row), col);
+    return this.places.box(this.row(row), col);
+  }
+
+  /** Lines or bars, where they are drawn in the place of cells. */
+  get chart(): Chart | undefined {
+    return this.kind.chart?.on ? this.kind.chart : undefined;
+  }
+
+  /** Where display cells are: in the plot of lines or bars, else in the grid. */
+  private get places(): Pick<Camera, "box" | "cellAt" | "nearest"> {
+    return this.chart?.plot ?? this.camera;
+  }
+
+  veiled(row: number, col: number): boolean {
+    return this.view.veiled(this.slice.key(row, col));
   }
 
   /** The data cell under a point of the window. */
   cellAt(clientX: number, clientY: number): { row: number; col: number } | null {
     const frame = this.plot.getBoundingClientRect();
-    const cell = this.camera.cellAt(clientX - frame.left, clientY - frame.top);
+    const cell = this.places.cellAt(clientX - frame.left, clientY - frame.top);
     return cell && { row: this.row(cell.row), col: cell.col };
   }
 
@@ -165,15 +189,16 @@ export class Board {
 
   private restated(): void {
     this.slice = this.read();
-    const { nRows, nCols, rows, cols, spec } = this.slice;
+    const { nRows, nCols, rows, cols, spec, drawn } = this.slice;
     this.toolbar.show(this.slice);
-    const shape = `${rows}|${cols}|${nRows}|${nCols}|${spec.cells}|${this.bars.on}`;
+    const shape = `${rows}|${cols}|${nRows}|${nCols}|${spec.cells}|${drawn}|${this.bars.on}`;
     if (shape !== this.key) {
       this.key = shape;
-      this.camera = new Camera(nRows, nCols);
+      this.camera = new Camera(this.chart ? 1 : nRows, nCols);
+      if (this.chart) this.chart.plot = undefined;
       this.complete = [];
       this.layout();
-    } else if (this.zoomed.restore(this.camera)) this.draw();
+    } else if (!this.chart?.list && this.zoomed.restore(this.camera)) this.draw();
     this.kind.refresh?.();
     this.bars.refresh();
     this.brushing.refresh();
@@ -191,8 +216,14 @@ export class Board {
     const ctx = this.canvas.el.getContext("2d");
     const rows = { dim: slice.rows, labels: labels[slice.rows], count: slice.nRows };
     const cols = { dim: slice.cols, labels: labels[slice.cols], count: slice.nCols };
-    const size = this.kind.size?.(width);
     const free = this.view.full ? this.free : 0;
+    if (this.chart) {
+      this.gutter = this.chart.layout(ctx, camera, width, free);
+      if (!this.chart?.list) this.zoomed.restore(camera, true);
+      this.draw();
+      return;
+    }
+    const size = this.kind.size?.(width);
     const within = (room: number) => sizesFor(slice.nRows, slice.nCols, room, free, size);
     const { text, narrowest } = within(width);
     this.gutter = gutterFor(ctx, rows, cols, width, narrowest, text);
@@ -225,6 +256,7 @@ export class Board {
   }
 
   private zoom(factor: number, x?: number, y?: number): void {
+    if (this.chart?.list) return;
     this.camera.zoom(factor, x, y);
     this.moving();
   }
@@ -246,14 +278,17 @@ export class Board {
 
   private paint(): void {
     if (this.width <= 0) return;
-    const { camera, gutter, view, slice, kind } = this;
+    const { camera, gutter, slice } = this;
     const refs = camera.tiles(slice.spec.flip, slice.spec.finest);
     this.refs = refs;
-    if (!this.zoomed.moving) this.data.show(refs);
+    if (!this.zoomed.moving) this.data.show(refs, this.chart?.others);
     const there = refs.every((ref) => this.data.tile(ref));
+    this.under = there ? undefined : this.complete;
     if (there) this.complete = refs;
+    else if (this.chart && this.complete.length) this.refs = this.complete;
     const fresh = refs.map((ref) => this.data.tile(ref)).find((a) => a !== undefined);
     if (fresh) this.rescale(fresh.range, refs[0]);
+    this.chart?.refresh(camera);
     Object.assign(this.plot.style, {
       left: `${gutter.left}px`,
       top: `${gutter.top}px`,
@@ -264,51 +299,17 @@ export class Board {
     if (this.readout.textContent) {
       this.readout.textContent = this.words.describe(this.row(this.grid.row), this.grid.col);
     }
-    this.toolbar.zoomed(camera.zoomed);
+    this.toolbar.zoomed(camera.zoomed, !this.chart?.list);
     this.stage.classList.toggle("iw-heatmap-pannable", camera.overflows);
-    const selection = view.selection.get();
-    const display = (row: number | null) => (row === null ? null : this.row(row));
-    const { veil } = view;
-    paintFrame(this.canvas, {
-      camera,
-      refs,
-      slice,
-      gutter,
-      scale: this.scale,
-      flip: slice.spec.flip,
-      palette: view.palette,
-      under: there ? undefined : this.complete,
-      selected: {
-        row: display(slice.selected(slice.rows, selection)),
-        col: slice.selected(slice.cols, selection),
-      },
-      hovered: {
-        row: display(slice.selected(slice.rows, { ...NOTHING, ...this.hovered })),
-        col: slice.selected(slice.cols, { ...NOTHING, ...this.hovered }),
-      },
-      masked: (r, c) => this.data.masked(this.row(r), c),
-      veil: veil.covers
-        ? {
-            covers: (r, c) => this.words.veiled(this.row(r), c),
-            revealed: slice.revealed(veil.revealed).map(([r, c]) => [this.row(r), c] as const),
-          }
-        : undefined,
-      edges: (ctx) => this.bars.paint(ctx, camera, (r) => this.row(r), view.palette),
-      tile: (ref: TileRef) => this.data.tile(ref)?.values,
-      value: (r, c) => this.data.value(this.row(r), c),
-      word: kind.word && ((r, c) => kind.word?.(this.row(r), c)),
-      changed: slice.spec.interventions.length
-        ? (r, c) => slice.changed(this.row(r), c)
-        : undefined,
-      overlay: (ctx) => {
-        kind.overlay?.(ctx);
-        paintMarked(ctx, (r, c) => this.box(r, c), this.marked, slice, view.palette);
-      },
-    });
+    paintScene(this.canvas, this);
   }
 
   private rescale(range: RangeInfo, ref: TileRef | undefined): void {
     this.range = range;
+    if (this.chart) {
+      this.legend.replaceChildren(this.chart.legend());
+      return;
+    }
     this.scale = scaleOf(this.view.palette, range, this.slice);
     const marks = legendMarks(range, this.slice, ref ?? { row_step: 1, col_step: 1 });
     const outlined = this.marked.cells.length;
@@ -318,7 +319,15 @@ export class Board {
 
   private hover(row: number, col: number, x: number, y: number): void {
     this.view.hover(hoverOf(this.slice.selection(row, col)));
+    this.point({ row, col });
     this.tip.show(x, y, this.slice.describe(row, col), this.words.rows(row, col));
+  }
+
+  /** What stands out under the pointer among lines and bars. */
+  private point(cell: Cell | null): void {
+    if (cell?.row === this.pointed?.row && cell?.col === this.pointed?.col) return;
+    this.pointed = cell;
+    if (this.chart) this.draw();
   }
 
   /** Beside the cells: the bar of a row or a column. */
@@ -336,15 +345,18 @@ export class Board {
     this.ablation.describe(this.row(row), col);
     this.readout.textContent = this.words.describe(this.row(row), col);
     if (!this.grid.focused || this.pointing) return;
-    const box = this.camera.box(row, col);
+    const box = this.places.box(row, col);
     const frame = this.plot.getBoundingClientRect();
     this.hover(this.row(row), col, frame.left + box.x + box.width, frame.top + box.y + box.height);
   }
 
-  /** Display cells, both included. */
+  /** Display cells, both included; of lines and bars whole columns. */
   private brush(from: Cell, to: Cell): void {
-    const data = (cell: Cell) => ({ row: this.row(cell.row), col: cell.col });
-    this.marked.span(data(from), data(to));
+    const last = this.slice.nRows - 1;
+    const data = (cell: Cell, all: number) => {
+      return { row: this.chart ? all : this.row(cell.row), col: cell.col };
+    };
+    this.marked.span(data(from, 0), data(to, last));
     this.brushing.refresh();
     this.draw();
   }
@@ -371,41 +383,18 @@ export class Board {
     if (key === "+" || key === "=") this.zoom(1.5);
     else if (key === "-") this.zoom(1 / 1.5);
     else if (key === "0") this.fit();
-    else if (key === "o" && this.marks) this.outline(row, col);
+    else if (key === "o" && this.markable) this.outline(row, col);
     else if (key === "Delete" && this.marked.brush) {
       this.marked.span(null);
       this.brushing.refresh();
       this.draw();
     } else if (key === "[" || key === "]") {
-      const dim = this.slice.free[0];
-      if (!dim) return false;
-      const size = this.slice.spec.sizes[dim] ?? 1;
-      const next = (this.slice.at[dim] ?? 0) + (key === "]" ? 1 : -1);
-      if (next >= 0 && next < size) this.step(dim, next);
+      if (!this.stepping.turn(key === "]" ? 1 : -1)) return false;
     } else return this.kind.key?.(event, row, col) ?? false;
     return true;
   }
 
-  private step(dim: string, index: number): void {
-    this.set({ at: { ...this.slice.at, [dim]: index } });
-    const field = this.slice.spec.selects[dim];
-    if (field && dim !== "position")
-      this.view.selection.set({ [field]: this.slice.number(dim, index) });
-  }
-
-  /** Steps to the slice that another view selected. */
-  private follow(changed: Set<string>): void {
-    const at: Record<string, number> = {};
-    for (const dim of this.slice.free) {
-      const field = this.slice.spec.selects[dim];
-      if (!field || !changed.has(field)) continue;
-      const index = this.slice.selected(dim, this.view.selection.get());
-      if (index !== null && index !== this.slice.at[dim]) at[dim] = index;
-    }
-    if (Object.keys(at).length) this.set({ at: { ...this.slice.at, ...at } });
-  }
-
-  private get marks(): boolean {
+  private get markable(): boolean {
     return this.kind.marks !== false;
   }
 
@@ -422,7 +411,7 @@ export class Board {
     this.plot.addEventListener(
       "keydown",
       ({ shiftKey, key }) => {
-        if (!shiftKey || !key.startsWith("Arrow") || !this.marks) this.anchor = null;
+        if (!shiftKey || !key.startsWith("Arrow") || !this.markable) this.anchor = null;
         else this.anchor ??= { row: this.grid.row, col: this.grid.col };
       },
       { capture: true, signal: view.signal },
@@ -436,18 +425,20 @@ export class Board {
     view.el.addEventListener("fullscreenchange", () => this.layout(), { signal: view.signal });
     listenToPointer(this.stage, this.plot, view, {
       camera: () => this.camera,
+      places: () => this.places,
       hover: (cell, event) => {
         this.hover(this.row(cell.row), cell.col, event.clientX, event.clientY);
       },
       leave: () => {
         this.tip.leave();
         view.hover(null);
+        this.point(null);
       },
       panned: () => {
         this.tip.hide();
         this.moving();
       },
-      brushes: (event) => this.marks && (event.shiftKey || this.slice.state.drag === "brush"),
+      brushes: (event) => this.markable && (event.shiftKey || this.slice.state.drag === "brush"),
       brush: (from, to) => this.brush(from, to),
       edge: (x, y, event) => this.hoverBar(x, y, event),
       zoom: (factor, x, y) => this.zoom(factor, x, y),
@@ -457,7 +448,7 @@ export class Board {
         this.grid.focus(cell.row, cell.col);
         this.pointing = false;
         const outlines = event.altKey || this.slice.state.drag === "outline";
-        if (outlines && this.marks) this.outline(this.row(cell.row), cell.col);
+        if (outlines && this.markable) this.outline(this.row(cell.row), cell.col);
         else if (count < 2) this.open(this.row(cell.row), cell.col);
         else if (count === 2) this.ablation.toggle(this.row(cell.row), cell.col);
       },

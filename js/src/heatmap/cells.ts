@@ -9,8 +9,11 @@
 // A kind may use of the board: view, slice, data.answer(row, col), data.value(row, col), side (an
 // element below the grid), set({ … }) to change the state, draw() to paint again, words.describe(row, col).
 import type { Board } from "./board.js";
+import { Chart } from "./chart.js";
 
 export interface CellKind {
+  /** Lines and bars in the place of cells, where the reader or the result wants them. */
+  chart?: Chart;
   /** Width and height of a cell and most height of all in CSS pixels, by the width of the view. */
   size?(width: number): { narrowest: number; widest: number; height: number; tallest: number };
   /** The cell that has to be in sight when there are more than fit. */
@@ -37,4 +40,4 @@ export interface CellKind {
 
 export type Cells = (board: Board) => CellKind;
 
-export const numbers: Cells = () => ({});
+export const numbers: Cells = (board) => ({ chart: new Chart(board) });

@@ -4,7 +4,7 @@ import { Tiles } from "../core/tiles.js";
 import type { View } from "../core/view.js";
 import type { NdArray } from "../core/wire.js";
 import { TILE, type TileRef } from "./camera.js";
-import type { Slice } from "./model.js";
+import type { Other, Slice } from "./model.js";
 
 export interface RangeInfo {
   low: number;
@@ -68,25 +68,25 @@ export class Data {
   }
 
   /** Asks for what is on the screen; requests for what left it are cancelled. */
-  show(refs: readonly TileRef[]): void {
-    this.tiles.show(refs.map((ref) => this.key(ref)));
+  show(refs: readonly TileRef[], others: readonly Other[] = []): void {
+    this.tiles.show([{}, ...others].flatMap((other) => refs.map((ref) => this.key(ref, other))));
   }
 
-  tile(ref: TileRef): Answer | undefined {
-    const key = this.key(ref);
+  tile(ref: TileRef, other?: Other): Answer | undefined {
+    const key = this.key(ref, other);
     return this.tiles.get(key) ?? this.tiles.stale(key);
   }
 
   /** The tile of full resolution that holds a cell. */
-  answer(row: number, col: number): Found | null {
+  answer(row: number, col: number, other?: Other): Found | null {
     const [tr, tc] = [Math.floor(row / TILE), Math.floor(col / TILE)];
-    const tile = this.tile({ row: tr, col: tc, row_step: 1, col_step: 1 });
+    const tile = this.tile({ row: tr, col: tc, row_step: 1, col_step: 1 }, other);
     return tile ? { tile, r: row % TILE, c: col % TILE } : null;
   }
 
   /** The exact value of a cell; undefined while it is under way or only known pooled. */
-  value(row: number, col: number): number | undefined {
-    const at = this.answer(row, col);
+  value(row: number, col: number, other?: Other): number | undefined {
+    const at = this.answer(row, col, other);
     return at?.tile.values.data[at.r * (at.tile.values.shape[1] ?? 1) + at.c];
   }
 
@@ -96,13 +96,13 @@ export class Data {
   }
 
   /** The value of the dot that an overview shows for a cell. */
-  pooled(row: number, col: number, refs: readonly TileRef[]): number | undefined {
+  pooled(row: number, col: number, refs: readonly TileRef[], other?: Other): number | undefined {
     const first = refs[0];
     if (!first) return undefined;
     const { row_step, col_step } = first;
     const [r, c] = [Math.floor(row / row_step), Math.floor(col / col_step)];
     const ref = { row: Math.floor(r / TILE), col: Math.floor(c / TILE), row_step, col_step };
-    const tile = this.tile(ref)?.values;
+    const tile = this.tile(ref, other)?.values;
     return tile?.data[(r % TILE) * (tile.shape[1] ?? 1) + (c % TILE)];
   }
 
@@ -129,7 +129,7 @@ export class Data {
     return undefined;
   }
 
-  private key(ref: TileRef): string {
-    return JSON.stringify(this.slice().payload(ref));
+  private key(ref: TileRef, other?: Other): string {
+    return JSON.stringify(this.slice().payload(ref, other));
   }
 }

@@ -19,6 +19,20 @@ export interface Box {
   col: [number, number];
 }
 
+export interface Rect {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** What two boxes span. */
+export function around(a: Rect, b: Rect): Rect {
+  const [x, y] = [Math.min(a.x, b.x), Math.min(a.y, b.y)];
+  const width = Math.max(a.x + a.width, b.x + b.width) - x;
+  return { x, y, width, height: Math.max(a.y + a.height, b.y + b.height) - y };
+}
+
 export class Marked {
   constructor(
     private readonly view: View,
@@ -89,17 +103,14 @@ export class Marked {
 /** Draws the frames of outlined cells and of the brush, clipped to the plot. */
 export function paintMarked(
   ctx: CanvasRenderingContext2D,
-  box: (row: number, col: number) => { x: number; y: number; width: number; height: number },
+  span: (row: [number, number], col: [number, number]) => Rect,
   marked: Marked,
   size: { nRows: number; nCols: number },
   palette: { text: string; background: string; accent: string },
 ): void {
   const frame = (row: [number, number], col: [number, number], ink: string, dash: number[]) => {
-    const a = box(row[0], col[0]);
-    const b = box(row[1] - 1, col[1] - 1);
-    const [x, right] = [Math.min(a.x, b.x), Math.max(a.x + a.width, b.x + b.width)];
-    const [y, bottom] = [Math.min(a.y, b.y), Math.max(a.y + a.height, b.y + b.height)];
-    const [w, h] = [Math.max(3, right - x - 2), Math.max(3, bottom - y - 2)];
+    const { x, y, width: across, height } = span(row, col);
+    const [w, h] = [Math.max(3, across - 2), Math.max(3, height - 2)];
     for (const [color, width] of [[palette.background, 4] as const, [ink, 2] as const]) {
       ctx.setLineDash(color === ink ? dash : []);
       ctx.strokeStyle = color;

@@ -24,6 +24,9 @@ export interface HeatmapSpec extends CommonSpec {
   note?: string;
   /** Exported pages: the reductions that they hold. */
   reductions?: string[];
+  /** How the result wants to be drawn, and its dims whose entries are a few names. */
+  draw?: "" | Draw;
+  names?: string[];
   flip: boolean;
   channels?: [string, string][];
   sites?: string[];
@@ -31,6 +34,10 @@ export interface HeatmapSpec extends CommonSpec {
   finest?: { row_step: number; col_step: number };
   frozen?: boolean;
 }
+
+export type Draw = "cells" | "lines" | "bars";
+/** More lines or bars in a group cannot be told apart. */
+export const MOST_DRAWN = 15;
 
 export interface HeatmapState {
   rows?: string;
@@ -40,11 +47,17 @@ export interface HeatmapState {
   pool?: "max" | "mean";
   channel?: string;
   bars?: string;
+  draw?: "" | Draw;
   /** What a drag does. */
   drag?: "move" | "brush" | "outline";
 }
 
 export type Place = Record<string, number>;
+/** Another slice of the array than the one that is shown. */
+export interface Other {
+  at?: Place;
+  mode?: string;
+}
 
 /** Spec and state together, as one moment of the view. */
 export class Slice {
@@ -75,6 +88,26 @@ export class Slice {
     return Object.fromEntries(this.free.map((d) => [d, at[d] ?? 0]));
   }
 
+  /** How it is drawn: as the reader chose, else as the result says, else as suits one row. */
+  get drawn(): Draw {
+    const { cells, draw, names } = this.spec;
+    if (cells === "token" || !this.cols || this.nRows > MOST_DRAWN) return "cells";
+    const suits = this.rows ? "cells" : names?.includes(this.cols) ? "bars" : "lines";
+    return this.state.draw || draw || suits;
+  }
+
+  /** Where the ends of the intervals are: the entry shown is followed by "…, low" and "…, high". */
+  get ends(): [low: Other, high: Other] | null {
+    if (this.mode === "difference" || this.spec.frozen) return null;
+    for (const [dim, i] of Object.entries(this.at)) {
+      const labels = this.spec.labels[dim] ?? [];
+      const [low, high] = ["low", "high"].map((end) => labels.indexOf(`${labels[i]}, ${end}`));
+      if (low === undefined || high === undefined || low < 0 || high < 0) continue;
+      return [{ at: { ...this.at, [dim]: low } }, { at: { ...this.at, [dim]: high } }];
+    }
+    return null;
+  }
+
   get quantity(): string {
     const name = this.spec.channels?.find(([key]) => key === this.state.channel)?.[1];
     const text = name ?? this.spec.quantity;
@@ -82,14 +115,14 @@ export class Slice {
   }
 
   /** The same keys as PlaneView._payload in Python: exported pages find answers by them. */
-  payload(ref: TileRef): Record<string, unknown> {
+  payload(ref: TileRef, other: Other = {}): Record<string, unknown> {
     const scale = this.state.scale === "all" ? "all" : "slice";
     const what =
       this.spec.cells === "token"
         ? { channel: this.state.channel ?? "probability", scale: "slice", pool: "max" }
         : { rows: this.rows, cols: this.cols, at: this.at, scale, pool: this.state.pool ?? "max" };
     const { row, col, row_step, col_step } = ref;
-    return { ...what, mode: this.mode, row, col, row_step, col_step };
+    return { ...what, mode: this.mode, ...other, row, col, row_step, col_step };
   }
 
   /** Indices of all dims at a data cell. */

@@ -10,6 +10,7 @@ export interface Cell {
 
 export interface PointerActs {
   camera(): Camera;
+  places(): Pick<Camera, "cellAt" | "nearest">;
   hover(cell: Cell, event: PointerEvent): void;
   leave(): void;
   panned(): void;
@@ -39,7 +40,7 @@ export function listenToPointer(
   const down = (event: PointerEvent) => {
     if (event.button !== 0) return;
     const { x, y } = point(event);
-    const brush = acts.brushes(event) ? acts.camera().cellAt(x, y) : null;
+    const brush = acts.brushes(event) ? acts.places().cellAt(x, y) : null;
     from = { x, y, moved: false, brush };
   };
   const move = (event: PointerEvent) => {
@@ -48,7 +49,7 @@ export function listenToPointer(
       if (!from.moved && Math.hypot(x - from.x, y - from.y) < 4) return;
       if (!from.moved) stage.setPointerCapture(event.pointerId);
       from.moved = true;
-      const to = acts.camera().nearest(x, y);
+      const to = acts.places().nearest(x, y);
       acts.brush(from.brush, to);
       acts.hover(to, event);
       return;
@@ -63,7 +64,7 @@ export function listenToPointer(
         return;
       }
     }
-    const cell = acts.camera().cellAt(x, y);
+    const cell = acts.places().cellAt(x, y);
     if (cell) acts.hover(cell, event);
     else if (!acts.edge(x, y, event)) acts.leave();
   };
@@ -71,7 +72,7 @@ export function listenToPointer(
     const dragged = from?.moved;
     from = undefined;
     const { x, y } = point(event);
-    const cell = acts.camera().cellAt(x, y);
+    const cell = acts.places().cellAt(x, y);
     if (cell && !dragged) acts.click(cell, event.detail, event);
   };
   const wheel = (event: WheelEvent) => {

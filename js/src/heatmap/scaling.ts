@@ -29,6 +29,16 @@ export function legendMarks(
   if (range.signed) marks.push("symmetric about zero; − marks negative cells");
   if (state.scale === "all") marks.push("same scale on every slice");
   if (state.scale === "trim") marks.push("middle 99 %; cells beyond have a marked corner ◥");
+  return [...marks, ...countMarks(range, slice, steps)];
+}
+
+/** What is no number, and what a dot of an overview is. */
+export function countMarks(
+  range: RangeInfo,
+  slice: Slice,
+  steps: { row_step: number; col_step: number },
+): string[] {
+  const marks: string[] = [];
   const count = (sign: string, n: number | undefined, what: string) => {
     if (n) marks.push(`${sign} ${n.toLocaleString("en")} ${what}`);
   };

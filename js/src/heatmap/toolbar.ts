@@ -3,7 +3,7 @@ import { button, type Control, select, stepper } from "../core/controls.js";
 import { h } from "../core/dom.js";
 import type { View } from "../core/view.js";
 import { REDUCTIONS } from "./bars.js";
-import type { HeatmapState, Slice } from "./model.js";
+import { type HeatmapState, MOST_DRAWN, type Slice } from "./model.js";
 
 export interface ToolbarActs {
   set(patch: HeatmapState): void;
@@ -20,6 +20,7 @@ const DEFAULTS: HeatmapState = { scale: "slice", pool: "max", bars: "", drag: "m
 
 export class Toolbar {
   private readonly steppers = new Map<string, Control<number>>();
+  private readonly zoomIn: HTMLButtonElement;
   private readonly zoomOut: HTMLButtonElement;
   private readonly fitButton: HTMLButtonElement;
   private readonly choices = new Map<keyof HeatmapState, Control<any>>();
@@ -29,25 +30,30 @@ export class Toolbar {
     private readonly view: View,
     private readonly acts: ToolbarActs,
   ) {
+    this.zoomIn = button("Zoom in", () => acts.zoom(1.5), { icon: "plus" });
     this.zoomOut = button("Zoom out", () => acts.zoom(1 / 1.5), { icon: "minus" });
     this.fitButton = button("Fit", () => acts.fit());
   }
 
-  zoomed(on: boolean): void {
+  zoomed(on: boolean, further: boolean): void {
+    this.zoomIn.disabled = !further;
     this.zoomOut.disabled = !on;
     this.fitButton.disabled = !on;
   }
 
   /** Builds the controls where they are others than before, and moves them to the state. */
   show(slice: Slice): void {
-    const { spec, rows, cols } = slice;
-    const key = JSON.stringify([spec.dims, spec.sizes, rows, cols, spec.channels, spec.targets]);
+    const { spec, rows, cols, drawn } = slice;
+    const cells = drawn === "cells";
+    const what = [spec.dims, spec.sizes, rows, cols, cells, spec.channels, spec.targets];
+    const key = JSON.stringify(what);
     if (key !== this.key) {
       this.key = key;
       this.build(slice);
     }
     for (const [dim, control] of this.steppers) control.set(slice.at[dim] ?? 0);
-    for (const [name, control] of this.choices) control.set(slice.state[name] ?? DEFAULTS[name]);
+    const state: HeatmapState = { ...DEFAULTS, ...slice.state, draw: drawn };
+    for (const [name, control] of this.choices) control.set(state[name]);
   }
 
   private build(slice: Slice): void {
@@ -66,7 +72,7 @@ export class Toolbar {
       "span",
       { class: "iw-field", role: "group", "aria-label": "Zoom" },
       this.zoomOut,
-      button("Zoom in", () => this.acts.zoom(1.5), { icon: "plus" }),
+      this.zoomIn,
       this.fitButton,
     );
     const parts = [
@@ -94,23 +100,38 @@ export class Toolbar {
           .el,
       );
     }
+    const choose = <K extends string>(
+      name: keyof HeatmapState,
+      label: string,
+      options: readonly (readonly [K, string])[],
+      now = (slice.state[name] ?? DEFAULTS[name]) as K,
+    ) => {
+      const control = select(label, options, now, (value) => set({ [name]: value }));
+      this.choices.set(name, control);
+      parts.push(control.el);
+      return control.el;
+    };
+    if (cols) {
+      const kinds = ["cells", "lines", "bars"] as const;
+      const drawn = choose(
+        "draw",
+        "Draw",
+        kinds.map((kind) => [kind, kind] as const),
+        slice.drawn,
+      );
+      const many = slice.nRows > MOST_DRAWN;
+      for (const input of drawn.querySelectorAll("select")) input.disabled = many;
+      if (many) {
+        drawn.title = `Lines and bars are for at most ${MOST_DRAWN} rows; there are ${slice.nRows}`;
+      }
+    }
     const scales = [
       ["slice", "this slice"],
       ["trim", "middle 99 %"],
       ["all", "all slices"],
     ] as const;
     const usable = slice.free.length && !spec.finest ? scales : scales.slice(0, 2);
-    const choose = <K extends string>(
-      name: keyof HeatmapState,
-      label: string,
-      options: readonly (readonly [K, string])[],
-    ) => {
-      const now = (slice.state[name] ?? DEFAULTS[name]) as K;
-      const control = select(label, options, now, (value) => set({ [name]: value }));
-      this.choices.set(name, control);
-      parts.push(control.el);
-    };
-    choose("scale", "Scale", usable);
+    choose("scale", slice.drawn === "cells" ? "Scale" : "Axis", usable);
     if (slice.nRows * slice.nCols > 100_000 && !spec.finest) {
       choose("pool", "Dots", [
         ["max", "largest"],
@@ -119,7 +140,7 @@ export class Toolbar {
     }
     const kept = spec.reductions;
     const bars = REDUCTIONS.filter(([how]) => !how || !kept || kept.includes(how));
-    if (bars.length > 1 && spec.dims.length) choose("bars", "Bars", bars);
+    if (bars.length > 1 && cols && slice.drawn === "cells") choose("bars", "Edges", bars);
     if (spec.dims.length) {
       choose("drag", "Mouse", [
         ["move", "moves"],

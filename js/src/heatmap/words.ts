@@ -4,6 +4,7 @@ import type { View } from "../core/view.js";
 import type { Bars } from "./bars.js";
 import type { TileRef } from "./camera.js";
 import type { CellKind } from "./cells.js";
+import type { Chart } from "./chart.js";
 import type { Data, RangeInfo } from "./data.js";
 import type { Marked } from "./marked.js";
 import type { Slice } from "./model.js";
@@ -16,9 +17,11 @@ export interface Subject {
   readonly data: Data;
   readonly marked: Marked;
   readonly bars: Bars;
+  readonly chart: Chart | undefined;
   readonly kind: CellKind;
   /** Range of what is in sight, once it is known. */
   readonly range: RangeInfo | undefined;
+  veiled(row: number, col: number): boolean;
   /** Tiles in sight. */
   readonly refs: readonly TileRef[];
 }
@@ -27,7 +30,7 @@ export class Words {
   constructor(private readonly of: Subject) {}
 
   veiled(row: number, col: number): boolean {
-    return this.of.view.veiled(this.of.slice.key(row, col));
+    return this.of.veiled(row, col);
   }
 
   /** The quantity and the cell's number, a row of the tooltip. */
@@ -37,20 +40,23 @@ export class Words {
 
   /** What a screen reader and the line under the grid say of a cell. */
   describe(row: number, col: number): string {
-    const { slice, kind, marked, bars } = this.of;
+    const { slice, kind, marked, bars, chart } = this.of;
     const name = slice.describe(row, col);
     if (this.veiled(row, col)) return `${name}, hidden`;
     const word = kind.said?.(row, col) ?? "";
     const cut = slice.changed(row, col) ? ", changed" : "";
     const framed = marked.outlined(row, col) ? ", outlined" : "";
-    return `${name}${word}, ${this.text(row, col)}${cut}${framed}${bars.said(row, col)}`;
+    const interval = chart?.interval(row, col);
+    const ends = interval ? `, 95 % interval ${interval}` : "";
+    return `${name}${word}, ${this.text(row, col)}${ends}${cut}${framed}${bars.said(row, col)}`;
   }
 
   /** The rows of the tooltip. */
   rows(row: number, col: number): (readonly [string, string])[] {
-    const { kind, data, slice, range, refs } = this.of;
+    const { kind, data, slice, range, refs, chart } = this.of;
     if (this.veiled(row, col)) return [["hidden", "Enter or click reveals it"]];
     const rows = [...(kind.hover?.(row, col) ?? [this.value(row, col)])];
+    rows.push(...(chart?.more(row, col) ?? []));
     const first = refs[0];
     const dot = data.pooled(row, col, refs);
     if (first && dot !== undefined && first.row_step * first.col_step > 1) {

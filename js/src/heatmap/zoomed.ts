@@ -63,12 +63,18 @@ export class Zoomed {
     this.view.update({ window });
   }
 
+  /** A plot of lines or bars has every row. */
   private window(camera: Camera): Window {
     const { nRows, spec } = this.slice();
     const round = (x: number) => Math.round(100 * x) / 100;
     const [top, bottom] = [camera.top, Math.min(nRows, camera.top + camera.height / camera.ch)];
     const [left, right] = [camera.left, camera.left + camera.width / camera.cw];
-    const row = spec.flip ? [nRows - bottom, nRows - top] : [top, bottom];
+    const row =
+      camera.rows !== nRows
+        ? [0, nRows]
+        : spec.flip
+          ? [nRows - bottom, nRows - top]
+          : [top, bottom];
     return {
       row: row.map(round) as [number, number],
       col: [round(left), round(Math.min(camera.cols, right))],

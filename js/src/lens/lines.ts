@@ -1,6 +1,7 @@
 // The course of pinned tokens through layers or positions, as lines told apart by colour and dash.
 import type { Palette } from "../core/color.js";
 import { h, num, s } from "../core/dom.js";
+import { COLORS } from "../core/series.js";
 import { axisLabel, thin } from "../heatmap/labels.js";
 
 export interface Line {
@@ -21,26 +22,6 @@ export interface Plot {
   title: string;
 }
 
-const LIGHT = [
-  "#0072b2",
-  "#d55e00",
-  "#007a59",
-  "#a8437a",
-  "#2b83b5",
-  "#946200",
-  "#5a5a5a",
-  "#000000",
-];
-const DARK = [
-  "#56b4e9",
-  "#ff9d5c",
-  "#3fcf9f",
-  "#e59ac4",
-  "#9ad1f0",
-  "#f0b429",
-  "#b8b8b8",
-  "#ffffff",
-];
 const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "1 2", "12 4", "5 2 1 2 1 2"];
 export const HEIGHT = 176;
 const LEFT = 44;
@@ -51,7 +32,7 @@ const BOTTOM = 24;
 const FLOOR = 1e-6;
 
 export function strokeOf(index: number, palette: Palette): { stroke: string; dash: string } {
-  const colours = palette.dark ? DARK : LIGHT;
+  const colours = COLORS[palette.dark ? "dark" : "light"];
   return {
     stroke: colours[index % colours.length] as string,
     dash: DASHES[index % DASHES.length] as string,
