@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.figure
 import numpy as np
+from matplotlib.colors import to_rgba
 
 from interp_widgets.figures.figure import new_figure
 from interp_widgets.figures.labels import escape, token_labels
@@ -11,6 +12,10 @@ from interp_widgets.figures.lines import STYLES, Curves, few_enough, name_column
 from interp_widgets.figures.style import Style
 
 WHISKER = "#333333"
+FILLS = (1.0, 0.4, 0.0)
+"""Bars of the same colour: full, tinted, hollow."""
+SIDE_BY_SIDE = 12
+"""Numbered columns whose bars stand side by side; more are histograms over one another."""
 
 
 def draw_bars(curves: Curves, style: Style, notes: list[str]) -> matplotlib.figure.Figure:
@@ -33,10 +38,11 @@ def draw_bars(curves: Curves, style: Style, notes: list[str]) -> matplotlib.figu
     values, names = curves.values, curves.names
     rows, count = values.shape
     x = np.arange(count)
+    steps = rows > 1 and count > SIDE_BY_SIDE and curves.numbered and not curves.ends
     for i, (name, line) in enumerate(zip(names, values, strict=True)):
         color = STYLES[i % len(STYLES)][0]
         shown = np.nan_to_num(line, nan=0.0, posinf=0.0, neginf=0.0)
-        if rows > 1 and curves.numbered:
+        if steps:
             edges = np.arange(count + 1) - 0.5
             ax.stairs(shown, edges, color=color, fill=True, alpha=0.35)
             ax.stairs(shown, edges, color=color, linewidth=1.2, label=escape(name))
@@ -44,7 +50,10 @@ def draw_bars(curves: Curves, style: Style, notes: list[str]) -> matplotlib.figu
         else:
             width = (0.84 if count < 100 else 1.0) / rows
             at = x + (i - (rows - 1) / 2) * width
-            drawn = ax.bar(at, shown, width, color=color, label=escape(name))
+            inside = to_rgba(color, FILLS[i // len(STYLES) % len(FILLS)])
+            drawn = ax.bar(
+                at, shown, width, color=inside, edgecolor=color, linewidth=0.6, label=escape(name)
+            )
             for row, col in curves.outlined:
                 if row == i:
                     drawn.patches[col].set(edgecolor="#000000", linewidth=1.2)

@@ -441,14 +441,17 @@ def test_lines_have_the_intervals_beside_them_and_the_zoom_of_the_view():
 
 
 def test_histograms_of_two_kinds_are_bars_over_one_another():
-    shares = np.array([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]], dtype="f4")
-    labels = {"kind": ["background", "signal"], "score": ["-1.0", "0.0", "1.0"]}
+    shares = np.random.default_rng(2).dirichlet(np.ones(13), 2).astype("f4")
+    labels = {"kind": ["background", "signal"], "score": [f"{x:.1f}" for x in range(-6, 7)]}
     view = HeatmapView(array(shares, "kind", "score", labels=labels), draw="bars")
     ax, names = drawn(view)
     assert names == ["background", "signal"]
     np.testing.assert_allclose(ax.patches[2].get_data().values, shares[1])
     view.state = {**view.state, "rows": "score", "cols": "kind"}
-    assert len(drawn(view)[0].patches) == 6
+    ax, names = drawn(view)
+    assert len(ax.patches) == 26
+    looks = {(bar.get_facecolor(), bar.get_edgecolor()) for bar in ax.patches}
+    assert len(looks) == len(names) == 13
     view.close()
 
 

@@ -9,20 +9,26 @@ export const COLORS = {
 
 const FIVE = [0, 1, 2, 3, 7];
 const DASHES = [[], [5, 3], [1.5, 2.5]];
+/** Bars of the same colour: full, tinted, hollow. */
+const FILLS = [1, 0.4, 0];
 const MARKERS = ["disc", "square", "up", "diamond", "down"] as const;
 
 export interface Series {
   color: string;
   dash: number[];
+  /** Opacity of a bar inside its outline. */
+  fill: number;
   marker: (typeof MARKERS)[number];
 }
 
 export function seriesOf(index: number, palette: Palette): Series {
   const five = index % FIVE.length;
   const colors = COLORS[palette.dark ? "dark" : "light"];
+  const round = Math.floor(index / FIVE.length) % DASHES.length;
   return {
     color: colors[FIVE[five] as number] as string,
-    dash: DASHES[Math.floor(index / FIVE.length) % DASHES.length] as number[],
+    dash: DASHES[round] as number[],
+    fill: FILLS[round] as number,
     marker: MARKERS[five] as Series["marker"],
   };
 }

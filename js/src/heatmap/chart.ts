@@ -28,6 +28,8 @@ export interface Subject {
 /** CSS pixels: height of lines, of a line of a list; most width of a column, least of the whole. */
 const SIZE = { height: 220, line: 22, column: 130, least: 300, track: 560 };
 const LEGIBLE = 24;
+/** Numbered columns whose bars stand side by side; more are histograms over one another. */
+const SIDE_BY_SIDE = 12;
 
 export class Chart {
   plot: Plot | undefined;
@@ -40,10 +42,11 @@ export class Chart {
   }
 
   get shape(): Shape {
-    const { drawn, rows, cols, nRows, spec } = this.of.slice;
+    const { drawn, rows, cols, nRows, nCols, spec, ends } = this.of.slice;
     if (drawn === "lines") return "lines";
     if (!rows && spec.names?.includes(cols)) return "list";
-    return nRows > 1 && numeric(spec.labels[cols]) ? "steps" : "groups";
+    const many = nRows > 1 && nCols > SIDE_BY_SIDE && !ends;
+    return many && numeric(spec.labels[cols]) ? "steps" : "groups";
   }
 
   get list(): boolean {
@@ -92,7 +95,7 @@ export class Chart {
       const names = (labels ?? []).map((name) => axisLabel(name, LEGIBLE));
       const left = Math.min(widest(names) + 14, 0.4 * width);
       const right = measure("−0.00000") + 8;
-      const line = free ? Math.min(52, Math.max(SIZE.line, free / nCols)) : SIZE.line;
+      const line = free ? Math.min(88, Math.max(SIZE.line, free / nCols)) : SIZE.line;
       const track = Math.min(width - left - right - 1, free ? width : SIZE.track);
       camera.fit(Math.max(60, track), nCols * line, 0, width);
       return { left, right, top: 4, bottom: 6, slanted: false, gap: 0 };
@@ -173,27 +176,29 @@ export class Chart {
     return ends.length && ends.every(Number.isFinite) ? ends.map((x) => num(x)).join(" to ") : "";
   }
 
+  private swatch(row: number): HTMLElement {
+    const { color, fill } = this.series(row);
+    const inside = `color-mix(in srgb, ${color} ${100 * fill}%, transparent)`;
+    return h("i", { style: { background: inside, "border-color": color } });
+  }
+
   /** Which colour is which row where no label stands beside it, and what else is drawn. */
   legend(): HTMLElement {
     const { slice, range, refs } = this.of;
     const marks: string[] = [];
-    if (slice.ends) marks.push("bands: 95 % intervals");
+    if (slice.ends) {
+      marks.push(`${this.shape === "lines" ? "bands" : "whiskers"}: 95 % intervals`);
+    }
     if (this.before) marks.push("dashed: base");
     if (slice.state.scale === "trim") marks.push("middle 99 %; what is beyond stands at the edge");
     if (slice.state.scale === "all") marks.push("same axis on every slice");
-    if (range) marks.push(...countMarks(range, slice, refs[0] ?? { row_step: 1, col_step: 1 }));
+    if (range && !this.of.view.veil.covers)
+      marks.push(...countMarks(range, slice, refs[0] ?? { row_step: 1, col_step: 1 }));
     const keys = this.shape === "lines" || !slice.rows ? [] : this.names;
     return h(
       "div",
       { class: "iw-legend" },
-      ...keys.map((name, i) =>
-        h(
-          "span",
-          { class: "iw-legend-key" },
-          h("i", { style: { background: this.series(i).color } }),
-          name,
-        ),
-      ),
+      ...keys.map((name, i) => h("span", { class: "iw-legend-key" }, this.swatch(i), name)),
       ...marks.map((mark) => h("span", { class: "iw-legend-mark" }, mark)),
     );
   }

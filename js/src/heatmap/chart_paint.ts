@@ -224,41 +224,81 @@ function paintBars(ctx: Ctx, frame: ChartFrame): void {
   const first = ahead(frame);
   const cols = dots(frame);
   for (let row = 0; row < slice.nRows; row++) {
-    const { color } = chart.series(row);
+    const { color, fill } = chart.series(row);
     const alpha = first === null || first === row ? 1 : 0.35;
-    const outline: Spot[][] = [[]];
     for (const col of cols) {
       if (plot.values.hidden(row, col)) {
         question(ctx, frame, row, col);
-        outline.push([]);
         continue;
       }
       const slot = plot.slot(row, col);
       slot.width *= plot.list ? 1 : Math.min(step, camera.cols - col);
       const value = chart.value(row, col);
       ctx.fillStyle = color;
-      ctx.globalAlpha = alpha * (steps ? 0.35 : 1);
-      if (value === undefined || !Number.isFinite(value)) outline.push([]);
-      else {
+      ctx.globalAlpha = alpha * (steps ? 0.35 : fill);
+      if (value !== undefined && Number.isFinite(value)) {
         const bar = plot.bar(slot, value);
         const gap = !steps && slot.width > 5 && !plot.list ? 1 : 0;
-        ctx.fillRect(bar.x, bar.y, Math.max(1, bar.width - gap), Math.max(1, bar.height));
-        const y = plot.at(value);
-        outline.at(-1)?.push({ x: slot.x, y }, { x: slot.x + slot.width, y });
+        const [w, tall] = [Math.max(1, bar.width - gap), Math.max(1, bar.height)];
+        ctx.fillRect(bar.x, bar.y, w, tall);
+        ctx.globalAlpha = alpha;
+        ctx.strokeStyle = color;
+        ctx.lineWidth = 1.2;
+        if (fill < 1 && !steps) ctx.strokeRect(bar.x + 0.6, bar.y, Math.max(0.5, w - 1.2), tall);
       }
-      const before = chart.before && chart.value(row, col, chart.before);
       ctx.globalAlpha = alpha;
+      const before = !steps && chart.before && chart.value(row, col, chart.before);
       if (typeof before === "number" && Number.isFinite(before)) {
-        ghost(ctx, plot.bar(slot, before), steps ? color : palette.text);
+        ghost(ctx, plot.bar(slot, before), palette.text);
       }
-      if (!plot.list && value !== undefined) number(ctx, frame, slot, value);
+      const ends = slice.ends?.map((end) => chart.value(row, col, end));
+      if (ends?.every(Number.isFinite)) whisker(ctx, plot, slot, ends as number[], palette.text);
+      else if (!plot.list && value !== undefined) number(ctx, frame, slot, value);
     }
     if (!steps) continue;
     ctx.strokeStyle = color;
     ctx.lineWidth = 1.8;
-    for (const part of outline) trace(ctx, part);
+    outline(ctx, frame, row, cols);
+    if (!chart.before) continue;
+    ctx.lineWidth = 1.2;
+    ctx.setLineDash([3, 3]);
+    outline(ctx, frame, row, cols, chart.before);
+    ctx.setLineDash([]);
   }
   ctx.globalAlpha = 1;
+}
+
+/** The tops of a histogram. */
+function outline(
+  ctx: Ctx,
+  { chart, plot, camera, step }: ChartFrame,
+  row: number,
+  cols: readonly number[],
+  other?: Other,
+): void {
+  const tops = cols.flatMap((col): (Spot | null)[] => {
+    const value = plot.values.hidden(row, col) ? undefined : chart.value(row, col, other);
+    if (value === undefined || !Number.isFinite(value)) return [null];
+    const { x, width } = plot.slot(row, col);
+    const y = plot.at(value);
+    return [
+      { x, y },
+      { x: x + width * Math.min(step, camera.cols - col), y },
+    ];
+  });
+  trace(ctx, tops);
+}
+
+/** The interval of a bar. */
+function whisker(ctx: Ctx, plot: Plot, slot: Box, ends: readonly number[], ink: string): void {
+  const [low, high] = ends.map((end) => plot.at(end)) as [number, number];
+  const [x, y] = [slot.x + slot.width / 2, slot.y + slot.height / 2];
+  ctx.strokeStyle = ink;
+  ctx.lineWidth = 1.5;
+  ctx.beginPath();
+  ctx.moveTo(plot.list ? low : x, plot.list ? y : low);
+  ctx.lineTo(plot.list ? high : x, plot.list ? y : high);
+  ctx.stroke();
 }
 
 function ghost(ctx: Ctx, { x, y, width, height }: Box, ink: string): void {
@@ -310,10 +350,9 @@ function paintList(ctx: Ctx, frame: ChartFrame): void {
     ctx.fillStyle = palette.text;
     ctx.textAlign = "left";
     const end = Number.isFinite(value) ? Math.max(zero, plot.at(value)) : zero;
-    const base = chart.before && chart.value(0, col, chart.before);
-    const clear =
-      Number.isFinite(base) && value >= 0 ? Math.max(end, plot.at(base as number)) : end;
-    ctx.fillText(brief(value), clear + 5, at);
+    const beside = chart.others.map((other) => chart.value(0, col, other));
+    const ends = beside.flatMap((x) => (Number.isFinite(x) ? [plot.at(x as number)] : []));
+    ctx.fillText(brief(value), Math.max(end, ...ends) + 5, at);
   }
 }
 
@@ -326,7 +365,7 @@ function paintEnds(ctx: Ctx, frame: ChartFrame): void {
     const shown = cols.filter((c) => !plot.values.hidden(row, c) && plot.place(row, c) !== null);
     const col = shown.at(-1);
     if (col !== undefined) return { x: middle(frame, col), y: plot.place(row, col) as number };
-    return { x: camera.width, y: ((row + 0.5) / slice.nRows) * camera.height };
+    return { x: -camera.width, y: ((row + 0.5) / slice.nRows) * camera.height };
   });
   const gap = Math.min(camera.text + 3, camera.height / slice.nRows);
   const at = spread(
