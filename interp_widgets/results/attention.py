@@ -197,6 +197,18 @@ class AttentionResult(Result):
         """
         return self.tile(layer, head)
 
+    def held(self, layer: int, *, by_value: bool = False) -> Tensor | None:
+        """Return the patterns of all heads, float32 `[head, query, key]`, of a short prompt.
+
+        None where only q and k are held and all patterns are more than 1,048,576 weights.
+
+        Raises
+        ------
+        ValueError
+            For a layer that is not there, or ``by_value`` without norms.
+        """
+        return self._heads.held(self._index(layer, 0)[0], by_value=by_value)
+
     def tile(
         self,
         layer: int,

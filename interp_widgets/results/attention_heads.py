@@ -6,7 +6,6 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,16 +48,21 @@ class Heads:
         """Whether patterns are stored."""
         return "pattern" in self.arrays
 
-    def head(self, index: Index) -> HeadScores:
-        """Return one head's q and k with all that turns them into a pattern."""
+    def head(self, index: tuple[int, int | slice]) -> HeadScores:
+        """Return q and k of one head, or of several, with all that turns them into a pattern."""
         layer, head = index
         q, k = torch.as_tensor(self.arrays["q"]), torch.as_tensor(self.arrays["k"])
         facts = self.meta["facts"][layer] if "facts" in self.meta else {}
         scaling, sinks = facts.get("scaling"), facts.get("sinks")
         valid, bias = self.arrays.get("valid"), self.arrays.get("bias")
+        group = q.shape[1] // k.shape[1]
+        if isinstance(head, slice):
+            keys = k[layer].repeat_interleave(group, 0)[head]
+        else:
+            keys = k[layer, head // group]
         return HeadScores(
             q[layer, head],
-            k[layer, head // (q.shape[1] // k.shape[1])],
+            keys,
             scaling=q.shape[-1] ** -0.5 if scaling is None else scaling,
             softcap=facts.get("softcap"),
             window=facts.get("window"),
@@ -94,8 +98,8 @@ class Heads:
         if math.prod(shape) > SMALL:
             return None
         rows, cols = range(shape[2]), range(shape[3])
-        heads = [self.head(index).weights(rows, cols)[0] for index in np.ndindex(*shape[:2])]
-        return torch.stack(heads).reshape(shape) if heads else q.new_zeros(shape)
+        every = [self.head((i, slice(None))).weights(rows, cols)[0] for i in range(shape[0])]
+        return torch.stack(every) if every else q.new_zeros(shape)
 
     @torch.no_grad()
     def weights(self, index: Index, rows: range | Sequence[int], cols: range) -> Tensor:
@@ -125,15 +129,30 @@ class Heads:
             When the norms are asked for and not held.
         """
         weights = self.weights(index, rows, cols)
-        if not by_value:
-            return weights
+        return self._by_value(weights, index, cols) if by_value else weights
+
+    def held(self, layer: int, *, by_value: bool = False) -> Tensor | None:
+        """Return the weights of all heads of a layer `[head, query, key]`, or None; see `patterns`.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`part`.
+        """
+        if self.patterns is None:
+            return None
+        weights = self.patterns[layer].float()
+        return self._by_value(weights, layer, range(weights.shape[-1])) if by_value else weights
+
+    def _by_value(self, weights: Tensor, index: Index | int, cols: range) -> Tensor:
         norm = self.arrays.get("value_norm")
         if norm is None:
             raise ValueError(
                 "this result holds no value_norm: make it with iw.attention, on a model whose "
                 "attention ends in a linear output projection"
             )
-        return weights * torch.as_tensor(norm)[index][cols.start : cols.stop].to(weights)
+        norm = torch.as_tensor(norm)[index][..., None, cols.start : cols.stop]
+        return weights * norm.to(weights)
 
     def some(
         self, index: Index, rows: Sequence[int], cols: range, *, by_value: bool = False

@@ -21,12 +21,15 @@ BLOCK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class HeadScores:
-    """One head's q and k with all that turns them into a pattern.
+    """One head's q and k with all that turns them into a pattern; or those of several heads.
+
+    What is `[row, col]` for one head is `[head, row, col]` for several.
 
     Parameters
     ----------
     q, k
-        `[position, d_head]`, any float dtype; rotary embeddings already applied.
+        `[position, d_head]`, any float dtype; rotary embeddings already applied. Of several heads
+        they begin with `head`, and so do `bias` and `sink`.
     scaling
         Factor of q·k.
     softcap
@@ -52,17 +55,17 @@ class HeadScores:
     causal: bool = True
     valid: Tensor | None = None
     bias: Tensor | None = None
-    sink: float | None = None
+    sink: float | Sequence[float] | None = None
 
     @property
     def queries(self) -> int:
         """Number of queries."""
-        return int(self.q.shape[0])
+        return int(self.q.shape[-2])
 
     @property
     def keys(self) -> int:
         """Number of keys."""
-        return int(self.k.shape[0])
+        return int(self.k.shape[-2])
 
     def reach(self, rows: range | Sequence[int]) -> range:
         """Return the keys that any of these queries can see."""
@@ -79,20 +82,20 @@ class HeadScores:
     def scores(self, rows: range | Sequence[int], cols: range) -> Tensor:
         """Return float32 scores before the softmax `[row, col]`; hidden keys are minus infinity."""
         some = slice(rows.start, rows.stop) if isinstance(rows, range) else list(rows)
-        q = self.q[some].float() * self.scaling
-        scores = q @ self.k[cols.start : cols.stop].float().T
+        q = self.q[..., some, :].float() * self.scaling
+        scores = q @ self.k[..., cols.start : cols.stop, :].float().mT
         if self.softcap is not None:
             scores.div_(self.softcap).tanh_().mul_(self.softcap)
         i = torch.as_tensor(rows, device=scores.device)[:, None]
         j = torch.arange(cols.start, cols.stop, device=scores.device)[None]
-        if self.bias is not None and self.bias.ndim == 2:
-            scores += self.bias[some, cols.start : cols.stop].float().to(scores.device)
+        if self.bias is not None and self.bias.ndim == self.q.ndim:
+            scores += self.bias[..., some, cols.start : cols.stop].float().to(scores.device)
         elif self.bias is not None and len(cols):
-            by_first_key = self.bias.float().to(scores.device).unfold(0, len(cols), 1)
-            scores += by_first_key[self.keys - 1 + cols.start - i[:, 0]]
+            by_first_key = self.bias.float().to(scores.device).unfold(-1, len(cols), 1)
+            scores += by_first_key[..., self.keys - 1 + cols.start - i[:, 0], :]
         if self.causal and len(rows):
             edge = max(0, min(rows) - cols.start)
-            scores[:, edge:].masked_fill_(j[:, edge:] > i, -math.inf)
+            scores[..., edge:].masked_fill_(j[:, edge:] > i, -math.inf)
         if self.window is not None:
             scores.masked_fill_((i - j).abs_() >= self.window, -math.inf)
         if self.valid is not None:
@@ -106,10 +109,12 @@ class HeadScores:
 
     def _normaliser_of(self, scores: Tensor) -> Tensor:
         if scores.shape[-1] == 0:
-            total = scores.new_full(scores.shape[:1], -math.inf)
+            total = scores.new_full(scores.shape[:-1], -math.inf)
         else:
             total = torch.logsumexp(scores, dim=-1)
-        return total if self.sink is None else torch.logaddexp(total, total.new_tensor(self.sink))
+        if self.sink is None:
+            return total
+        return torch.logaddexp(total, total.new_tensor(self.sink)[..., None])
 
     def weights(
         self, rows: range | Sequence[int], cols: range, normaliser: Tensor | None = None
@@ -137,9 +142,9 @@ class HeadScores:
         else:
             normaliser = self.normaliser(rows) if normaliser is None else normaliser
             part = self.scores(rows, inner)
-        part.sub_(normaliser.masked_fill(normaliser == -math.inf, 0.0)[:, None]).exp_()
+        part.sub_(normaliser.masked_fill(normaliser == -math.inf, 0.0)[..., None]).exp_()
         if len(inner) == 0:
-            return part.new_zeros(len(rows), len(cols)), normaliser
+            return part.new_zeros(*part.shape[:-1], len(cols)), normaliser
         before, after = inner.start - cols.start, cols.stop - inner.stop
         full = torch.nn.functional.pad(part, (before, after)) if before or after else part
         return full, normaliser

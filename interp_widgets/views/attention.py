@@ -418,11 +418,14 @@ class AttentionView(View, bundle="attention"):
             rows, cols = map(range, size(result))
             pool = thumb_pool(result)
             sampled = not result.quick and pool > 1
-            thumbs = [
-                self._weights(payload, head).pooled(rows, cols, pool, key[2], sampled=sampled)
-                for head in range(result.n_heads)
-            ]
-            self._overviews[key] = torch.stack(thumbs).cpu()
+            whole = self._weights(payload, 0).of_layer() if pool == 1 else None
+            if whole is None:
+                thumbs = [
+                    self._weights(payload, head).pooled(rows, cols, pool, key[2], sampled=sampled)
+                    for head in range(result.n_heads)
+                ]
+                whole = torch.stack(thumbs)
+            self._overviews[key] = whole.cpu()
         return self._overviews[key]
 
 

@@ -98,6 +98,14 @@ class Source(Cells):
         values = self._of(self.result, rows, cols)
         return values if self.minus is None else values - self._of(self.minus, rows, cols)
 
+    def of_layer(self) -> Tensor | None:
+        """Return what all heads of the layer show `[head, query, key]`, where it is at hand."""
+        values = self.result.held(self.layer, by_value=self.by_value)
+        if self.minus is None or values is None:
+            return values
+        before = self.minus.held(self.layer, by_value=self.by_value)
+        return None if before is None else values - before
+
     def _of(self, result: AttentionResult, rows: range | Sequence[int], cols: range) -> Tensor:
         keys = slice(cols.start, cols.stop)
         if isinstance(rows, range):

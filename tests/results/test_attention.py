@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from interp_widgets.results import attention_math
+from interp_widgets.results import attention_heads, attention_math
 from interp_widgets.results.attention import AttentionResult, attention_pattern
 from interp_widgets.results.attention_math import HeadScores, pool_columns
 from interp_widgets.results.base import load
@@ -98,8 +98,12 @@ def test_a_pattern_is_what_the_definition_says(kind, monkeypatch):
     torch.testing.assert_close(
         result.pattern(layer=1, head=4).double(), expected, atol=1e-6, rtol=1e-5
     )
+    every = torch.stack([by_definition(result, 0, head) for head in range(6)])
+    torch.testing.assert_close(result.held(0).double(), every, atol=1e-6, rtol=1e-5)
     monkeypatch.setattr(attention_math, "BLOCK_BYTES", 23 * 4 * 5)
+    monkeypatch.setattr(attention_heads, "SMALL", 0)
     blockwise = made(**KINDS[kind])
+    assert blockwise.held(0) is None
     assert len(blockwise._heads.blocks((1, 4), range(23))) == 5
     torch.testing.assert_close(
         blockwise.pattern(layer=1, head=4).double(), expected, atol=1e-6, rtol=1e-5
