@@ -62,6 +62,19 @@ def heatmap(session: iw.Session, clean: Any, corrupted: Any) -> Any:
     return iw.patching(clean, corrupted, site="resid_post").view(bars="max")
 
 
+def lines(session: iw.Session, clean: Any, corrupted: Any) -> Any:
+    """Lines: the heatmap's other way to draw a few rows, with the intervals that stand beside."""
+    tagger = iw.particle.tagger()
+    jets, labels = iw.particle.toy_jets(600, seed=101)
+    return iw.particle.decision(tagger, jets, labels).view()
+
+
+def bars(session: iw.Session, clean: Any, corrupted: Any) -> Any:
+    """Bars: the same for names or histograms; the base is dashed while something is ablated."""
+    session.ablate("z", layer=3, head=0)
+    return iw.next_tokens(clean).view()
+
+
 def lens(session: iw.Session, clean: Any, corrupted: Any) -> Any:
     """Lens grid: the top token of every layer and position, and pinned tokens on their way."""
     return iw.logit_lens(clean).view()
@@ -142,7 +155,7 @@ def methods(session: iw.Session, clean: Any, corrupted: Any) -> Any:
 
 
 EXAMPLES: tuple[Callable[..., Any], ...] = (
-    *(panel, attention, heatmap, lens, tokens, circuit, attribution_graph, mediation, concepts),
+    *(panel, attention, heatmap, lines, bars, lens, tokens, circuit, attribution_graph, mediation, concepts),
     *(scatter, token_table, judgement, claims, modules, methods),
 )
 

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 
 from interp_widgets.figures.figure import new_figure
 from interp_widgets.figures.labels import escape, token_labels
-from interp_widgets.figures.lines import STYLES, Curves, few_enough, name_columns
+from interp_widgets.figures.lines import STYLES, Curves, few_enough, name_columns, name_rows
 from interp_widgets.figures.style import Style
 
 WHISKER = "#333333"
@@ -66,7 +66,7 @@ def draw_bars(curves: Curves, style: Style, notes: list[str]) -> matplotlib.figu
         ax.set_ylim(min(0.0, curves.span[0]), max(0.0, curves.span[1]))
     ax.set_ylabel(curves.result.quantity)
     if curves.rows:
-        ax.legend(frameon=False, fontsize=style.small)
+        name_rows(ax, rows, style)
     return figure
 
 
@@ -95,7 +95,7 @@ def _list(curves: Curves, style: Style) -> matplotlib.figure.Figure:
         if curves.ends and value >= 0:
             end = max(end, curves.ends[1][0, i])
         ax.annotate(
-            f"{value:.2g}".replace("-", "\N{MINUS SIGN}"),
+            "NaN" if np.isnan(value) else f"{value:.2g}".replace("-", "\N{MINUS SIGN}"),
             (end, place),
             xytext=(-3 if value < 0 else 3, 0),
             textcoords="offset points",

@@ -27,6 +27,7 @@ STYLES = tuple(
 ENDS = (", low", ", high")
 MOST_MARKED = 200
 MOST_LABELS = 24
+MOST_INSIDE = 6
 
 
 @dataclass
@@ -141,7 +142,7 @@ def draw_lines(
         ax.set_ylim(*curves.span)
     ax.set_ylabel(curves.result.quantity)
     if not one or names != [""]:
-        ax.legend(frameon=False, fontsize=style.small)
+        name_rows(ax, len(lines), style)
     return figure
 
 
@@ -155,6 +156,14 @@ def few_enough(count: int, what: str) -> None:
     """
     if count > MOST_DRAWN:
         raise ValueError(f"{count} {what} cannot be told apart; group them, or show cells")
+
+
+def name_rows(ax: Axes, count: int, style: Style) -> None:
+    """Say which line or bar is which row: inside the axes where there are few, else beside them."""
+    if count > MOST_INSIDE:
+        ax.legend(frameon=False, fontsize=style.small, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    else:
+        ax.legend(frameon=False, fontsize=style.small)
 
 
 def name_columns(ax: Axes, curves: Curves, style: Style) -> None:
