@@ -71,7 +71,7 @@ def lines(session: iw.Session, clean: Any, corrupted: Any) -> Any:
 
 def bars(session: iw.Session, clean: Any, corrupted: Any) -> Any:
     """Bars: the same for names or histograms; the base is dashed while something is ablated."""
-    session.ablate("z", layer=3, head=0)
+    session.ablate("z", layer=1, head=2)
     return iw.next_tokens(clean).view()
 
 

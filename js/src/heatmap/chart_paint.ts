@@ -247,8 +247,8 @@ function paintBars(ctx: Ctx, frame: ChartFrame): void {
         if (fill < 1 && !steps) ctx.strokeRect(bar.x + 0.6, bar.y, Math.max(0.5, w - 1.2), tall);
       }
       ctx.globalAlpha = alpha;
-      const before = !steps && chart.before && chart.value(row, col, chart.before);
-      if (typeof before === "number" && Number.isFinite(before)) {
+      const before = steps || !chart.before ? undefined : chart.value(row, col, chart.before);
+      if (before !== undefined && Math.abs(plot.at(before) - plot.at(value || 0)) > 2) {
         ghost(ctx, plot.bar(slot, before), palette.text);
       }
       const ends = slice.ends?.map((end) => chart.value(row, col, end));
