@@ -155,7 +155,19 @@ def methods(session: iw.Session, clean: Any, corrupted: Any) -> Any:
 
 
 EXAMPLES: tuple[Callable[..., Any], ...] = (
-    *(panel, attention, heatmap, lines, bars, lens, tokens, circuit, attribution_graph, mediation, concepts),
+    *(
+        panel,
+        attention,
+        heatmap,
+        lines,
+        bars,
+        lens,
+        tokens,
+        circuit,
+        attribution_graph,
+        mediation,
+        concepts,
+    ),
     *(scatter, token_table, judgement, claims, modules, methods),
 )
 

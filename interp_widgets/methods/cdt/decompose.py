@@ -12,7 +12,7 @@ from torch import Tensor
 from interp_widgets.methods.cdt.network import network_of
 from interp_widgets.methods.cdt.propagate import Runner
 from interp_widgets.methods.cdt.rules import Parts
-from interp_widgets.methods.cdt.sources import Rule, Source, Target, check
+from interp_widgets.methods.cdt.sources import Rule, Source, Target, check, check_positions
 from interp_widgets.methods.circuits.wiring import CircuitError
 from interp_widgets.session.sites import Site
 
@@ -154,8 +154,8 @@ def split(
     ``progress`` is called with (done, total) sources.
     """
     check(session, prompt, sources, targets)
-    if position is not None and not -len(prompt) <= position < len(prompt):
-        raise CircuitError(f"there is no position {position} in a prompt of {len(prompt)} tokens")
+    if position is not None:
+        check_positions(prompt, position)
     with torch.no_grad():
         network = network_of(session, prompt)
         names = (

@@ -191,8 +191,6 @@ def _to_head(
         raise ValueError(
             f"the input of layer {sources[0].layer} is split after head {layer}.{head}"
         )
-    if not -len(prompt) <= position < len(prompt):
-        raise ValueError(f"there is no position {position} in a prompt of {len(prompt)} tokens")
     at = None if _logits(run, prompt).ndim == 1 else (position,)
     shares = relevance_to_targets(
         run.session,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interp_widgets.methods.cdt.decompose import split
 from interp_widgets.methods.cdt.propagate import at_target
-from interp_widgets.methods.cdt.sources import Rule, Slot, Source, check, target_of
+from interp_widgets.methods.cdt.sources import Rule, Slot, Source, check_positions, target_of
 from interp_widgets.methods.circuits.wiring import CircuitError
 from interp_widgets.session.sites import Site
 
@@ -114,13 +114,14 @@ def relevance_to_targets(
     Raises
     ------
     CircuitError
-        For no target, and for sources and targets that the model or the prompt does not have.
+        For sources and targets that the model or the prompt does not have.
 
     Notes
     -----
     Not yet normalised within layers, see :func:`within_layers`.
     """
-    check(session, prompt, targets, [])
+    for target in targets:
+        check_positions(prompt, *target.positions or ())
     read = [target_of(target, slot) for target in targets]
     parts = split(
         session,

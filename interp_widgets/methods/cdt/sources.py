@@ -96,7 +96,7 @@ def check(
     """Raise CircuitError for sources and targets that the model does not have."""
     anatomy = session.anatomy
     if not sources:
-        raise CircuitError("give at least one head, MLP or words")
+        raise CircuitError("give at least one source: a head, an MLP or words")
     for source in sources:
         ok = 0 <= source.layer < anatomy.n_layers
         ok = ok and (source.head is None or 0 <= source.head < anatomy.n_heads)
@@ -122,6 +122,15 @@ def check(
             inside = inside and head is not None and 0 <= head < anatomy.n_heads
         if not inside:
             raise CircuitError(f"there is no target {(layer, head, slot)} in this model")
+
+
+def check_positions(prompt: Prompt, *positions: int) -> None:
+    """Raise CircuitError for a position that the prompt does not have; -1 is the last."""
+    for position in positions:
+        if not -len(prompt) <= position < len(prompt):
+            raise CircuitError(
+                f"there is no position {position} in a prompt of {len(prompt)} tokens"
+            )
 
 
 def _check_edge(session: Session, source: Source, into: Reader) -> None:

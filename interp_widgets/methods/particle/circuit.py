@@ -307,7 +307,7 @@ def _meta(
     return {
         "title": "Circuit of a tagger",
         "metric": "logit difference, signal − background",
-        "scoring": "Path patching between heads kept by greedy growth, shares of the score's change",
+        "scoring": "Path patching between heads kept by greedy growth, in shares of the change",
         "ablation": f"{ablation} ablation of all other heads",
         "n_pairs": len(runs.clean),
         "values": {"clean": float(runs.score.mean()), "corrupted": float(runs.other.mean())},
