@@ -1,5 +1,5 @@
 // What stands around the cells: labels with the room they need, selection, where in the whole we are.
-import { fitted } from "../core/canvas.js";
+import { fitted, type Hidpi } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
 import type { Camera } from "./camera.js";
 import { axisLabel, thin, wordy } from "./labels.js";
@@ -53,6 +53,23 @@ export function gutterFor(
 export interface Highlights {
   row: number | null;
   col: number | null;
+}
+
+/** A cleared canvas of the plot and what stands around it, with the plot's corner as origin. */
+export function opened(
+  canvas: Hidpi,
+  camera: Camera,
+  gutter: Gutter,
+  bottom: number,
+): CanvasRenderingContext2D | null {
+  const width = gutter.left + camera.width + gutter.right + 1;
+  const height = gutter.top + camera.height + bottom;
+  const ctx = canvas.resize(width, height);
+  if (!ctx) return null;
+  ctx.clearRect(0, 0, width + 1, height);
+  ctx.save();
+  ctx.translate(gutter.left, gutter.top);
+  return ctx;
 }
 
 /** Row labels at the left, column labels below; selected ones are bold. */

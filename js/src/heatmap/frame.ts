@@ -5,6 +5,7 @@ import {
   fontOf,
   type Gutter,
   type Highlights,
+  opened,
   paintHover,
   paintLabels,
   paintScroll,
@@ -29,13 +30,8 @@ export interface Frame extends Picture {
 export function paintFrame(canvas: Hidpi, frame: Frame): void {
   const { camera, gutter, slice, palette, selected } = frame;
   const bottom = gutter.bottom + 16;
-  const width = gutter.left + camera.width + gutter.right + 1;
-  const height = gutter.top + camera.height + bottom;
-  const ctx = canvas.resize(width, height);
+  const ctx = opened(canvas, camera, gutter, bottom);
   if (!ctx) return;
-  ctx.clearRect(0, 0, width + 1, height);
-  ctx.save();
-  ctx.translate(gutter.left, gutter.top);
   ctx.save();
   ctx.beginPath();
   ctx.rect(0, 0, camera.width, camera.height);

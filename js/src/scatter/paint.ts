@@ -2,8 +2,7 @@
 
 import { fitted } from "../core/canvas.js";
 import type { Palette } from "../core/color.js";
-import { num } from "../core/dom.js";
-import { ticks } from "../core/ticks.js";
+import { ticks, tickText } from "../core/ticks.js";
 import { type Axes, type Points, placed, type Spot } from "./plot.js";
 
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
@@ -99,24 +98,19 @@ function paintAxes(ctx: CanvasRenderingContext2D, { axes, palette, identity, end
   ctx.lineWidth = 1;
   ctx.font = FONT;
   ctx.textBaseline = "middle";
-  const text = (x: number) => num(Math.abs(x) < 1e-12 ? 0 : Number(x.toPrecision(6)));
-  const plain = (x: number) =>
-    text(x)
-      .replace(/(\.\d*?)0+(e|$)/, "$1$2")
-      .replace(/\.(e|$)/, "$1");
   for (const value of ticks(...axes.x, width / 70)) {
     const x = Math.round(axes.px(value)) + 0.5;
     line(x, top, x, bottom, value === 0 ? palette.muted : palette.line);
     ctx.fillStyle = palette.muted;
     ctx.textAlign = "center";
-    ctx.fillText(plain(value), x, bottom + 12);
+    ctx.fillText(tickText(value), x, bottom + 12);
   }
   for (const value of ticks(...axes.y, height / 48)) {
     const y = Math.round(axes.py(value)) + 0.5;
     line(left, y, left + width, y, value === 0 ? palette.muted : palette.line);
     ctx.fillStyle = palette.muted;
     ctx.textAlign = "right";
-    ctx.fillText(plain(value), left - 6, y);
+    ctx.fillText(tickText(value), left - 6, y);
   }
   const same = identity ? axes.identity : null;
   if (same) {
