@@ -18,7 +18,7 @@ lab: .venv/demo
 test: .venv/dev js browser lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests --ignore tests/browser
 	$(BIN)/python -m pytest tests/browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax --nbval-cell-timeout=300 notebooks
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=300 notebooks # one kernel at a time: two that start together may choose one port
 
 lint: .venv/dev
 	$(BIN)/ruff check
